@@ -1,0 +1,1 @@
+//! Questions to a container checkpoint: search, cores, file system changes.

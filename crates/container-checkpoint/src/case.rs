@@ -1,0 +1,140 @@
+//! All the evidence that was given, opened together: parents of incremental dumps are looked up among all of it.
+
+use crate::context::Context;
+use crate::dump::{self, Dump};
+use crate::error::{Error, Result};
+use crate::evidence::{Evidence, MemberId, Passenger};
+use crate::naming::Locator;
+
+/// All the evidence that was given.
+#[derive(Debug, Default)]
+pub struct Case {
+    /// What could be opened, in the order given.
+    pub evidences: Vec<Opened>,
+    /// What could not be, with the reason.
+    pub failures: Vec<(String, Error)>,
+}
+
+/// One evidence, opened, with its dumps.
+#[derive(Debug)]
+pub struct Opened {
+    /// The evidence.
+    pub evidence: Evidence,
+    /// What was asked of it.
+    pub locator: Locator,
+    /// The dumps that it holds, in stored order.
+    pub dumps: Vec<Dump>,
+}
+
+/// A dump of a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DumpId {
+    /// The evidence's number in [`Case::evidences`].
+    pub evidence: usize,
+    /// The dump's number in [`Opened::dumps`].
+    pub dump: usize,
+}
+
+/// How many dumps of one evidence a question takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The only one, or the one that was named.
+    One,
+    /// All of them, unless one was named.
+    All,
+}
+
+impl Case {
+    /// Opens evidence and adds it; a failure is kept in [`failures`](Self::failures) and stops nothing.
+    pub fn add(&mut self, locator: Locator, context: &Context, passenger: &mut dyn Passenger) {
+        match Evidence::open(&locator.path, context, passenger) {
+            Ok(evidence) => self.add_opened(evidence, locator),
+            Err(error) => self.failures.push((locator.text, error)),
+        }
+    }
+
+    /// Adds evidence that was opened already.
+    pub fn add_opened(&mut self, evidence: Evidence, locator: Locator) {
+        let dumps = dump::find(evidence.index());
+        self.evidences.push(Opened { evidence, locator, dumps });
+    }
+
+    /// An opened evidence.
+    pub fn evidence(&self, id: DumpId) -> &Evidence {
+        &self.evidences[id.evidence].evidence
+    }
+
+    /// A dump.
+    pub fn dump(&self, id: DumpId) -> &Dump {
+        &self.evidences[id.evidence].dumps[id.dump]
+    }
+
+    /// All dumps of all evidences.
+    pub fn all_dumps(&self) -> impl Iterator<Item = DumpId> + '_ {
+        let of = |(evidence, opened): (usize, &Opened)| (0..opened.dumps.len()).map(move |dump| DumpId { evidence, dump });
+        self.evidences.iter().enumerate().flat_map(of)
+    }
+}
+
+impl Opened {
+    /// The evidence as the user named it, without a selector.
+    pub fn name(&self) -> &str {
+        self.evidence.name()
+    }
+
+    /// The dumps that a question takes, as numbers in [`dumps`](Self::dumps).
+    ///
+    /// # Errors
+    /// When there is none, none of the name asked for, or several where one is needed.
+    pub fn chosen(&self, choice: Choice) -> Result<Vec<usize>> {
+        if self.dumps.is_empty() {
+            let why = "no CRIU images and no engine metadata in it".into();
+            return Err(Error::NotEvidence { name: self.name().into(), why });
+        }
+        if let Some(word) = &self.locator.selector {
+            return self.named(word).map(|dump| vec![dump]);
+        }
+        if choice == Choice::One && self.dumps.len() > 1 {
+            let (evidence, count, known) = (self.name().into(), self.dumps.len(), self.names());
+            return Err(Error::SeveralDumps { evidence, count, known });
+        }
+        Ok((0..self.dumps.len()).collect())
+    }
+
+    /// The dump of a name.
+    ///
+    /// # Errors
+    /// When no dump has it.
+    pub fn named(&self, word: &str) -> Result<usize> {
+        self.dumps.iter().position(|dump| dump.is_called(word)).ok_or_else(|| Error::NoSuchDump {
+            evidence: self.name().into(),
+            name: word.into(),
+            known: self.names(),
+        })
+    }
+
+    fn names(&self) -> String {
+        self.dumps.iter().map(|dump| dump.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// Finds a member by the words behind the evidence: `DUMP//MEMBER`, a path in the archive, or the name of an image of the only dump.
+    ///
+    /// # Errors
+    /// When nothing has that name.
+    pub fn member(&self, words: &str) -> Result<MemberId> {
+        let index = self.evidence.index();
+        let no_such = || Error::NoSuchMember { evidence: self.name().into(), name: words.into() };
+        if let Some((dump, member)) = words.split_once("//") {
+            let dump = &self.dumps[self.named(dump)?];
+            let path = member.as_bytes();
+            return dump.image_files(index).member(path).or_else(|| dump.bundle_files(index).member(path)).ok_or_else(no_such);
+        }
+        let path = words.as_bytes();
+        let anywhere = index.layers().find_map(|(layer, _)| index.find(layer, path));
+        let in_only_dump = || match self.dumps.as_slice() {
+            [dump] => dump.image_files(index).member(path).or_else(|| dump.bundle_files(index).member(path)),
+            _ => None,
+        };
+        anywhere.or_else(in_only_dump).ok_or_else(no_such)
+    }
+}

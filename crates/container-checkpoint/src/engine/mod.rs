@@ -1,0 +1,1 @@
+//! Which engine wrote a checkpoint, and what its metadata files say.

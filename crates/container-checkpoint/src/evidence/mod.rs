@@ -1,0 +1,263 @@
+//! Evidence: bytes in some container, opened once.
+//!
+//! What is given is recognised by its content: a plain or compressed tar, a directory, an OCI layout in either, standard input. Behind [`Evidence`] stand a
+//! list of members ([`Index`]) and, for each member, where its contents are: at an offset, kept in memory, or only to be had in a pass.
+
+mod bytes;
+mod compression;
+mod directory;
+mod index;
+mod keep;
+pub(crate) mod mapping;
+mod member;
+mod pass;
+mod pax;
+mod read_at;
+mod sparse;
+mod tar;
+
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use bytes::{Bytes, BytesReader};
+pub use compression::Compression;
+pub use index::{Index, Layer, LayerId, MemberId};
+pub use member::{Body, Member, MemberKind, ModificationTime, plain_path, split_path};
+pub use pass::{Nobody, Passenger};
+pub use read_at::ReadAt;
+
+pub(crate) use keep::is_pages;
+
+use crate::context::{Context, Progress};
+use crate::error::{Error, Result};
+use compression::Peeked;
+use pass::Pass;
+
+/// One evidence, opened: its members are listed, its metadata can be had.
+#[derive(Debug)]
+pub struct Evidence {
+    name: String,
+    source: Source,
+    index: Index,
+}
+
+/// Where an evidence's bytes come from, and how often they can be had.
+#[derive(Debug)]
+enum Source {
+    Directory,
+    Plain,
+    /// A compressed tar: each pass unpacks it anew.
+    Packed(Bytes, Compression),
+    /// It went by and is gone.
+    Once,
+}
+
+impl Evidence {
+    /// Opens a file or directory, or standard input for `-`.
+    ///
+    /// The passenger rides along with the first pass over the members; what it is not shown then, because the evidence lets
+    /// itself be read at any offset, it finds in the index.
+    ///
+    /// # Errors
+    /// When it can't be opened, or is nothing that could hold a checkpoint. Damage inside is a gap in the index.
+    pub fn open(path: &Path, context: &Context, passenger: &mut dyn Passenger) -> Result<Self> {
+        let name = path.to_string_lossy().into_owned();
+        if path == Path::new("-") {
+            return Self::open_stdin(context, passenger);
+        }
+        let failed = |source| Error::Open { path: path.to_owned(), source };
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if metadata.is_dir() {
+            let mut pass = Pass::new(context, None, passenger);
+            let top = pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression: None });
+            pass.directory(top, path);
+            return Ok(Self { name, source: Source::Directory, index: pass.index });
+        }
+        let file = File::open(path).map_err(failed)?;
+        if metadata.is_file() {
+            let mapping = mapping::map(&file).map_err(failed)?;
+            return Self::from_source(name, Arc::new(mapping), context, passenger);
+        }
+        Self::from_stream(name, Box::new(file), context, passenger)
+    }
+
+    /// Opens evidence from bytes at an offset, under a name for messages.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn from_source(name: String, source: Arc<dyn ReadAt>, context: &Context, passenger: &mut dyn Passenger) -> Result<Self> {
+        let bytes = Bytes::new(source);
+        let mut head = [0; 512];
+        let got = bytes.read_at(0, &mut head).map_err(|source| Error::Read { what: name.clone(), source })?;
+        let head = &head[..got];
+        let Some(compression) = Compression::sniff(head) else {
+            if !tar::looks_like_tar(head) {
+                return Err(not_evidence(name, head));
+            }
+            let mut pass = Pass::new(context, None, passenger);
+            let top = pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression: None });
+            pass.plain_tar(top, &bytes);
+            return Ok(Self { name, source: Source::Plain, index: pass.index });
+        };
+        let mut evidence = Self { name, source: Source::Packed(bytes, compression), index: Index::default() };
+        evidence.index = evidence.pass(context, None, passenger)?;
+        Ok(evidence)
+    }
+
+    fn open_stdin(context: &Context, passenger: &mut dyn Passenger) -> Result<Self> {
+        let name = "-".to_owned();
+        let failed = |source| Error::Read { what: "standard input".into(), source };
+        let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
+        let at_start = file.metadata().is_ok_and(|metadata| metadata.is_file()) && file.stream_position().is_ok_and(|at| at == 0);
+        if at_start {
+            let mapping = mapping::map(&file).map_err(failed)?;
+            return Self::from_source(name, Arc::new(mapping), context, passenger);
+        }
+        Self::from_stream(name, Box::new(file), context, passenger)
+    }
+
+    /// Opens evidence that can be read only once, under a name for messages.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when the copy that the context allows can't be written.
+    pub fn from_stream(
+        name: String,
+        mut stream: Box<dyn Read + Send>,
+        context: &Context,
+        passenger: &mut dyn Passenger,
+    ) -> Result<Self> {
+        if let Some(directory) = &context.spool {
+            let spooled = spool(&mut stream, directory).map_err(|source| Error::Open { path: directory.clone(), source })?;
+            return Self::from_source(name, Arc::new(spooled), context, passenger);
+        }
+        let counted = Counted::new(stream, None, context.progress.clone());
+        let failed = |source| Error::Read { what: name.clone(), source };
+        let mut peeked = Peeked::new(counted);
+        let head = peeked.head().map_err(failed)?.to_vec();
+        let (compression, mut stream): (_, Box<dyn Read + Send>) = match Compression::sniff(&head) {
+            Some(compression) => {
+                let unpacked = compression.decoder(Box::new(peeked.into_reader())).map_err(failed)?;
+                (Some(compression), unpacked)
+            }
+            None => (None, Box::new(peeked.into_reader())),
+        };
+        let index = streamed_pass(&name, &mut stream, compression, context, None, passenger)?;
+        Ok(Self { name, source: Source::Once, index })
+    }
+
+    /// The evidence as the user named it.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it holds.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+
+    /// Another pass over the members that can only be had in passing.
+    ///
+    /// # Errors
+    /// When the evidence could be read only once, or can't be read any more.
+    pub fn pass_again(&self, context: &Context, passenger: &mut dyn Passenger) -> Result<()> {
+        self.pass(context, Some(&self.index), passenger).map(|_| ())
+    }
+
+    fn pass(&self, context: &Context, known: Option<&Index>, passenger: &mut dyn Passenger) -> Result<Index> {
+        match &self.source {
+            Source::Packed(bytes, compression) => {
+                let counted = Counted::new(bytes.reader(), Some(bytes.len()), context.progress.clone());
+                let packed = BufReader::with_capacity(128 << 10, counted);
+                let failed = |source| Error::Read { what: self.name.clone(), source };
+                let mut stream = compression.decoder(Box::new(packed)).map_err(failed)?;
+                streamed_pass(&self.name, &mut stream, Some(*compression), context, known, passenger)
+            }
+            Source::Directory | Source::Plain => self.pass_nested(context, known, passenger),
+            Source::Once => Err(Error::ReadOnce(self.name.clone())),
+        }
+    }
+
+    /// Compressed layers inside evidence that can otherwise be read at any offset.
+    fn pass_nested(&self, context: &Context, known: Option<&Index>, passenger: &mut dyn Passenger) -> Result<Index> {
+        let mut pass = Pass::new(context, known, passenger);
+        pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression: None });
+        let mut outer_members = self.index.members().filter(|(_, layer, _)| *layer == LayerId::TOP);
+        // The same members in the same order give the same numbers as in the first pass.
+        outer_members.try_for_each(|(_, layer, member)| {
+            pass.add(layer, member.clone());
+            if context.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+        })?;
+        Ok(pass.index)
+    }
+}
+
+fn streamed_pass(
+    name: &str,
+    stream: &mut Box<dyn Read + Send + '_>,
+    compression: Option<Compression>,
+    context: &Context,
+    known: Option<&Index>,
+    passenger: &mut dyn Passenger,
+) -> Result<Index> {
+    let mut peeked = Peeked::new(stream);
+    let head = peeked.head().map_err(|source| Error::Read { what: name.into(), source })?;
+    if !tar::looks_like_tar(head) {
+        return Err(not_evidence(name.into(), head));
+    }
+    let mut pass = Pass::new(context, known, passenger);
+    let top = pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression });
+    pass.streamed_tar(top, &mut peeked.into_reader());
+    Ok(pass.index)
+}
+
+/// What a file looks like that is no archive, for the message.
+fn not_evidence(name: String, head: &[u8]) -> Error {
+    const IMG_COMMON: [u8; 4] = 0x5456_4319_u32.to_le_bytes();
+    const IMG_SERVICE: [u8; 4] = 0x5510_5940_u32.to_le_bytes();
+    const INVENTORY: [u8; 4] = 0x5831_3116_u32.to_le_bytes();
+    let why = match head {
+        [] => "it is empty".into(),
+        [a, b, c, d, ..] if [IMG_COMMON, IMG_SERVICE, INVENTORY].contains(&[*a, *b, *c, *d]) => {
+            "it is a single CRIU image; give the directory that holds it, or read it with `coldcase crit show`".into()
+        }
+        [0x7f, b'E', b'L', b'F', ..] => "it is an ELF file".into(),
+        [b'{' | b'[', ..] => "it is a JSON text".into(),
+        _ => "neither a tar (plain, gzip, zstd, xz, bzip2, lz4) nor a directory of images".into(),
+    };
+    Error::NotEvidence { name, why }
+}
+
+/// Copies a stream to a file without a name, and maps it.
+fn spool(stream: &mut dyn Read, directory: &Path) -> io::Result<mapping::Mapping> {
+    let mut file = tempfile::tempfile_in(directory)?;
+    io::copy(stream, &mut file)?;
+    file.flush()?;
+    mapping::map(&file)
+}
+
+/// Tells a progress sink how much was read.
+struct Counted<R> {
+    inner: R,
+    done: AtomicU64,
+    total: Option<u64>,
+    progress: Arc<Progress>,
+}
+
+impl<R> Counted<R> {
+    fn new(inner: R, total: Option<u64>, progress: Arc<Progress>) -> Self {
+        Self { inner, done: AtomicU64::new(0), total, progress }
+    }
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        let done = self.done.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+        (self.progress)(done, self.total);
+        Ok(count)
+    }
+}

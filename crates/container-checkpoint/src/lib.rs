@@ -1,0 +1,14 @@
+//! Opens container checkpoints of every engine and understands what the container was doing.
+
+pub mod case;
+pub mod context;
+pub mod dump;
+pub mod engine;
+pub mod error;
+pub mod evidence;
+pub mod files;
+pub mod gap;
+pub mod ids;
+pub mod model;
+pub mod oci;
+pub mod naming;

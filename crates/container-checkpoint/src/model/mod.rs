@@ -1,0 +1,1 @@
+//! What the container was doing: processes, threads, files, sockets, mounts.

@@ -1,0 +1,13 @@
+//! Reads and writes the images of CRIU, exactly: framing, schema, payloads, pagemaps, crit's JSON.
+
+pub mod error;
+pub mod framing;
+pub mod kinds;
+pub mod pagemap;
+pub mod payload;
+pub mod required;
+pub mod schema;
+mod wire;
+
+pub use error::{Error, Result};
+pub use framing::Image;

@@ -1,0 +1,3 @@
+//! The forensic toolkit for container checkpoints.
+
+fn main() {}

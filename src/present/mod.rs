@@ -1,0 +1,14 @@
+//! How answers look: the only place that knows tables, trees, colours, widths and the shape of our JSON.
+
+pub mod bytes;
+pub mod escape;
+pub mod hint;
+pub mod json;
+pub mod progress;
+pub mod sink;
+pub mod style;
+pub mod table;
+pub mod terminal;
+pub mod text;
+pub mod time;
+pub mod tree;

@@ -1,0 +1,394 @@
+//! Tables with kubectl's look: no rules, three blanks between columns, dashes under each header word.
+
+use std::io::{self, Write};
+
+use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width, presets};
+
+use super::bytes::{address_text, size_text};
+use super::style::Palette;
+use super::text::Text;
+
+/// Blanks between two columns.
+const GAP: usize = 3;
+/// No column is narrower, as with kubectl's writer (6 with its gap).
+const NARROWEST: usize = 3;
+/// No column is made narrower by wrapping; below, the table is wider than the terminal, which still reads better than
+/// one letter a line.
+const NARROWEST_WRAPPED: usize = 10;
+/// What stands where nothing is known in a column that others fill.
+const NOTHING: &str = "-";
+/// A cell is cut after so many columns when the table has to be fitted to a terminal: an environment variable of
+/// 128 KiB would fill it for minutes. Also keeps clear of comfy-table's 16-bit widths.
+const LONGEST_FITTED: usize = 4096;
+
+/// One cell: a safe text, or nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Cell(Option<Text>);
+
+impl Cell {
+    /// A cell for which there is nothing to show.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self(None)
+    }
+
+    /// Bytes of the evidence, escaped.
+    #[must_use]
+    pub fn evidence(bytes: impl AsRef<[u8]>) -> Self {
+        Self(Some(Text::evidence(bytes)))
+    }
+
+    /// Words of our own.
+    #[must_use]
+    pub fn own(words: impl std::fmt::Display) -> Self {
+        Self(Some(Text::own(words)))
+    }
+
+    /// A size in bytes.
+    #[must_use]
+    pub fn size(bytes: u64) -> Self {
+        Self::own(size_text(bytes))
+    }
+
+    /// A virtual address.
+    #[must_use]
+    pub fn address(address: u64) -> Self {
+        Self::own(address_text(address))
+    }
+
+    fn shown(&self) -> &str {
+        self.0.as_ref().map_or(NOTHING, Text::as_str)
+    }
+}
+
+impl From<Text> for Cell {
+    fn from(text: Text) -> Self {
+        Self(Some(text))
+    }
+}
+
+impl From<&'static str> for Cell {
+    fn from(words: &'static str) -> Self {
+        Self(Some(words.into()))
+    }
+}
+
+impl<T: Into<Cell>> From<Option<T>> for Cell {
+    fn from(content: Option<T>) -> Self {
+        content.map_or_else(Self::empty, Into::into)
+    }
+}
+
+/// What a column is called and how it behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    title: &'static str,
+    wraps: bool,
+    always: bool,
+}
+
+impl Column {
+    /// A column whose cells are never broken: ids, addresses, sizes, times.
+    #[must_use]
+    pub const fn whole(title: &'static str) -> Self {
+        Self { title, wraps: false, always: false }
+    }
+
+    /// A column whose cells may be wrapped when the terminal is too narrow: paths, command lines.
+    #[must_use]
+    pub const fn wrapped(title: &'static str) -> Self {
+        Self { title, wraps: true, always: false }
+    }
+
+    /// Keeps the column even if no row fills it.
+    #[must_use]
+    pub const fn always(mut self) -> Self {
+        self.always = true;
+        self
+    }
+}
+
+/// A table of `N` columns, of which those that no row fills are left out.
+#[derive(Clone, Debug)]
+pub struct Table<const N: usize> {
+    columns: [Column; N],
+    rows: Vec<[Cell; N]>,
+}
+
+impl<const N: usize> Table<N> {
+    /// An empty table.
+    #[must_use]
+    pub fn new(columns: [Column; N]) -> Self {
+        Self { columns, rows: Vec::new() }
+    }
+
+    /// Adds a row at the end.
+    pub fn row(&mut self, cells: [Cell; N]) {
+        self.rows.push(cells);
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    /// Writes the table: as wide as it is, or fitted into `width` columns of a terminal if it is wider.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_to(&self, out: &mut dyn Write, width: Option<usize>, palette: &Palette) -> io::Result<()> {
+        let shown = self.shown_columns();
+        let widths: Vec<usize> = shown.iter().map(|&column| self.natural_width(column)).collect();
+        let natural = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
+        match width {
+            Some(width) if natural > width => self.write_fitted(out, &shown, &widths, width, palette),
+            _ => self.write_natural(out, &shown, &widths, palette),
+        }
+    }
+
+    fn shown_columns(&self) -> Vec<usize> {
+        let filled = |column: usize| self.rows.iter().any(|row| row[column].0.is_some());
+        (0..N)
+            .filter(|&column| self.columns[column].always || self.rows.is_empty() || filled(column))
+            .collect()
+    }
+
+    fn natural_width(&self, column: usize) -> usize {
+        let cells = self.rows.iter().map(|row| row[column].0.as_ref().map_or(NOTHING.len(), Text::width));
+        cells.chain([self.columns[column].title.len(), NARROWEST]).max().unwrap_or(NARROWEST)
+    }
+
+    /// Lays the table out without asking how wide it gets.
+    fn write_natural(
+        &self,
+        out: &mut dyn Write,
+        shown: &[usize],
+        widths: &[usize],
+        palette: &Palette,
+    ) -> io::Result<()> {
+        let mut line = String::new();
+        let mut lay_out =
+            |out: &mut dyn Write, cells: &mut dyn Iterator<Item = (&str, usize)>, heading: bool| {
+                line.clear();
+                for ((cell, cell_width), &column_width) in cells.zip(widths) {
+                    line.push_str(cell);
+                    line.extend(std::iter::repeat_n(' ', column_width.saturating_sub(cell_width) + GAP));
+                }
+                write_line(out, &line, heading, palette)
+            };
+        let titles = || shown.iter().map(|&column| self.columns[column].title);
+        lay_out(out, &mut titles().map(|title| (title, title.len())), true)?;
+        let dashes: Vec<String> = titles().map(|title| "-".repeat(title.len())).collect();
+        lay_out(out, &mut dashes.iter().map(|dashes| (dashes.as_str(), dashes.len())), false)?;
+        for row in &self.rows {
+            let cell = |&column: &usize| (row[column].shown(), row[column].0.as_ref().map_or(1, Text::width));
+            lay_out(out, &mut shown.iter().map(cell), false)?;
+        }
+        Ok(())
+    }
+
+    /// Lays the table out in `width` columns: what may be wrapped is, what may not makes the line longer.
+    fn write_fitted(
+        &self,
+        out: &mut dyn Write,
+        shown: &[usize],
+        widths: &[usize],
+        width: usize,
+        palette: &Palette,
+    ) -> io::Result<()> {
+        let mut grid = Grid::new();
+        grid.load_style(presets::NOTHING);
+        grid.set_content_arrangement(ContentArrangement::Dynamic);
+        grid.set_width(narrow(width));
+        grid.add_row(shown.iter().map(|&column| self.columns[column].title).collect::<Vec<_>>());
+        grid.add_row(
+            shown.iter().map(|&column| "-".repeat(self.columns[column].title.len())).collect::<Vec<_>>(),
+        );
+        for row in &self.rows {
+            grid.add_row(shown.iter().map(|&column| cut(row[column].shown())).collect::<Vec<_>>());
+        }
+        for (position, (&column, &natural)) in shown.iter().zip(widths).enumerate() {
+            let Some(grid_column) = grid.column_mut(position) else { continue };
+            let gap = if position + 1 == shown.len() { 0 } else { GAP };
+            let Column { title, wraps, .. } = self.columns[column];
+            grid_column.set_padding((0, narrow(gap)));
+            grid_column.set_constraint(if wraps {
+                let least = natural.min(NARROWEST_WRAPPED).max(title.len());
+                ColumnConstraint::LowerBoundary(Width::Fixed(narrow(least + gap)))
+            } else {
+                ColumnConstraint::ContentWidth
+            });
+        }
+        for (index, line) in grid.lines().enumerate() {
+            write_line(out, &line, index == 0, palette)?;
+        }
+        Ok(())
+    }
+}
+
+/// comfy-table counts columns in 16 bits.
+fn narrow(columns: usize) -> u16 {
+    u16::try_from(columns).unwrap_or(u16::MAX)
+}
+
+fn write_line(out: &mut dyn Write, line: &str, heading: bool, palette: &Palette) -> io::Result<()> {
+    let line = line.trim_end_matches(' ');
+    if heading {
+        writeln!(out, "{}{line}{:#}", palette.heading, palette.heading)
+    } else {
+        writeln!(out, "{line}")
+    }
+}
+
+/// Shortens a text that would flood a terminal; a mark shows where.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(LONGEST_FITTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unicode_width::UnicodeWidthStr as _;
+
+    use super::*;
+
+    fn shown<const N: usize>(table: &Table<N>, width: Option<usize>) -> String {
+        let mut out = Vec::new();
+        table.write_to(&mut out, width, &Palette::default()).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn looks_as_checkpointctl_shows_it() {
+        let mut table = Table::new([
+            Column::wrapped("CONTAINER"),
+            Column::wrapped("IMAGE"),
+            Column::whole("ID"),
+            Column::whole("IP"),
+            Column::whole("CHKPT SIZE"),
+            Column::whole("ROOT FS DIFF SIZE"),
+        ]);
+        table.row([
+            Cell::evidence("counter"),
+            Cell::evidence("localhost/counter:blog"),
+            Cell::evidence("e6931b4c33d6"),
+            Cell::empty(),
+            Cell::size(9618092),
+            Cell::size(3072),
+        ]);
+        let expected = "\
+CONTAINER   IMAGE                    ID             CHKPT SIZE   ROOT FS DIFF SIZE
+---------   -----                    --             ----------   -----------------
+counter     localhost/counter:blog   e6931b4c33d6   9.2 MiB      3.0 KiB
+";
+        assert_eq!(shown(&table, None), expected);
+        assert_eq!(shown(&table, Some(200)), expected, "a table that fits is not touched");
+    }
+
+    #[test]
+    fn columns_appear_when_one_row_fills_them() {
+        let mut table =
+            Table::new([Column::whole("PID"), Column::whole("IP"), Column::whole("MAC").always()]);
+        table.row([Cell::own(1), Cell::empty(), Cell::empty()]);
+        assert_eq!(shown(&table, None), "PID   MAC\n---   ---\n1     -\n");
+        table.row([Cell::own(2), Some(Text::evidence("10.88.0.2")).into(), None::<Text>.into()]);
+        assert_eq!(
+            shown(&table, None),
+            "PID   IP          MAC\n---   --          ---\n1     -           -\n2     10.88.0.2   -\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_table_still_has_its_header() {
+        assert_eq!(
+            shown(&Table::new([Column::whole("PID"), Column::whole("IP")]), None),
+            "PID   IP\n---   --\n"
+        );
+    }
+
+    #[test]
+    fn evidence_can_neither_move_the_cursor_nor_break_a_row() {
+        let mut table = Table::new([Column::wrapped("NAME"), Column::wrapped("PATH")]);
+        table.row([Cell::evidence(b"a\x1b[2J\nb"), Cell::evidence(b"x ")]);
+        for width in [None, Some(10)] {
+            let text = shown(&table, width);
+            assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{text:?}");
+        }
+        assert_eq!(shown(&table, None).lines().nth(2), Some("a\\x1b[2J\\nb   x\\x20"));
+    }
+
+    #[test]
+    fn wide_characters_take_two_columns() {
+        let mut table = Table::new([Column::wrapped("NAME"), Column::whole("PID")]);
+        table.row([Cell::evidence("日本語"), Cell::own(1)]);
+        table.row([Cell::evidence("abcdef"), Cell::own(2)]);
+        let text = shown(&table, None);
+        let columns: Vec<usize> =
+            text.lines().skip(2).map(|line| line[..line.rfind(' ').unwrap() + 1].width()).collect();
+        assert_eq!(columns, [9, 9]);
+    }
+
+    fn long_row() -> Table<3> {
+        let mut table =
+            Table::new([Column::whole("ID"), Column::wrapped("COMMAND"), Column::wrapped("PATH")]);
+        table.row([
+            Cell::evidence("0123456789abcdef0123"),
+            Cell::evidence("server --listen 0.0.0.0 --verbose --name somewhat-long"),
+            Cell::evidence("/var/lib/containers/storage/overlay/layer/merged/file"),
+        ]);
+        table
+    }
+
+    #[test]
+    fn narrow_terminals_wrap_but_never_break_an_id() {
+        let text = shown(&long_row(), Some(60));
+        assert!(text.lines().all(|line| line.width() <= 60), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("0123456789abcdef0123 ")), "{text}");
+        let joined: String = text.split_whitespace().collect();
+        assert!(joined.contains("0123456789abcdef0123"));
+        assert!(!text.contains('…'), "nothing is cut: {text}");
+    }
+
+    #[test]
+    fn a_pipe_never_wraps() {
+        let mut table = Table::new([Column::wrapped("VALUE"), Column::whole("PID")]);
+        let long = "x y ".repeat(100_000);
+        table.row([Cell::evidence(&long), Cell::own(7)]);
+        let text = shown(&table, None);
+        assert_eq!(text.lines().count(), 3);
+        assert!(text.contains(long.trim_end()));
+    }
+
+    #[test]
+    fn an_absurdly_long_cell_is_cut_on_a_terminal_only() {
+        for column in [Column::wrapped("VALUE"), Column::whole("VALUE")] {
+            let mut table = Table::new([column, Column::whole("PID")]);
+            table.row([Cell::evidence("日".repeat(200_000)), Cell::own(7)]);
+            assert!(shown(&table, Some(80)).contains('…'));
+            assert!(!shown(&table, None).contains('…'));
+        }
+    }
+
+    #[test]
+    fn no_width_is_too_narrow() {
+        for width in 0..40 {
+            let text = shown(&long_row(), Some(width));
+            assert!(text.lines().any(|line| line.starts_with("0123456789abcdef0123")), "{width}: {text}");
+            assert!(text.starts_with("ID                     COMMAND"), "{width}: {text}");
+            assert!(text.lines().count() < 12, "{width}: {text}");
+        }
+    }
+
+    #[test]
+    fn colour_touches_the_header_alone() {
+        let mut table = Table::new([Column::whole("PID")]);
+        table.row([Cell::own(1)]);
+        let palette = Palette { heading: anstyle::Style::new().bold(), ..Palette::default() };
+        let mut out = Vec::new();
+        table.write_to(&mut out, None, &palette).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\x1b[1mPID\x1b[0m\n---\n1\n");
+    }
+}
