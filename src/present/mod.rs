@@ -1,9 +1,11 @@
 //! How answers look: the only place that knows tables, trees, colours, widths and the shape of our JSON.
 
 pub mod bytes;
+pub mod cell;
 pub mod escape;
 pub mod hint;
 pub mod json;
+pub mod json_lines;
 pub mod progress;
 pub mod sink;
 pub mod style;

@@ -4,9 +4,8 @@ use std::io::{self, Write};
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table as Grid, Width, presets};
 
-use super::bytes::{address_text, size_text};
+use super::cell::Cell;
 use super::style::Palette;
-use super::text::Text;
 
 /// Blanks between two columns.
 const GAP: usize = 3;
@@ -15,69 +14,9 @@ const NARROWEST: usize = 3;
 /// No column is made narrower by wrapping; below, the table is wider than the terminal, which still reads better than
 /// one letter a line.
 const NARROWEST_WRAPPED: usize = 10;
-/// What stands where nothing is known in a column that others fill.
-const NOTHING: &str = "-";
 /// A cell is cut after so many columns when the table has to be fitted to a terminal: an environment variable of
 /// 128 KiB would fill it for minutes. Also keeps clear of comfy-table's 16-bit widths.
 const LONGEST_FITTED: usize = 4096;
-
-/// One cell: a safe text, or nothing.
-#[derive(Clone, Debug, Default)]
-pub struct Cell(Option<Text>);
-
-impl Cell {
-    /// A cell for which there is nothing to show.
-    #[must_use]
-    pub fn empty() -> Self {
-        Self(None)
-    }
-
-    /// Bytes of the evidence, escaped.
-    #[must_use]
-    pub fn evidence(bytes: impl AsRef<[u8]>) -> Self {
-        Self(Some(Text::evidence(bytes)))
-    }
-
-    /// Words of our own.
-    #[must_use]
-    pub fn own(words: impl std::fmt::Display) -> Self {
-        Self(Some(Text::own(words)))
-    }
-
-    /// A size in bytes.
-    #[must_use]
-    pub fn size(bytes: u64) -> Self {
-        Self::own(size_text(bytes))
-    }
-
-    /// A virtual address.
-    #[must_use]
-    pub fn address(address: u64) -> Self {
-        Self::own(address_text(address))
-    }
-
-    fn shown(&self) -> &str {
-        self.0.as_ref().map_or(NOTHING, Text::as_str)
-    }
-}
-
-impl From<Text> for Cell {
-    fn from(text: Text) -> Self {
-        Self(Some(text))
-    }
-}
-
-impl From<&'static str> for Cell {
-    fn from(words: &'static str) -> Self {
-        Self(Some(words.into()))
-    }
-}
-
-impl<T: Into<Cell>> From<Option<T>> for Cell {
-    fn from(content: Option<T>) -> Self {
-        content.map_or_else(Self::empty, Into::into)
-    }
-}
 
 /// What a column is called and how it behaves.
 #[derive(Clone, Copy, Debug)]
@@ -148,14 +87,14 @@ impl<const N: usize> Table<N> {
     }
 
     fn shown_columns(&self) -> Vec<usize> {
-        let filled = |column: usize| self.rows.iter().any(|row| row[column].0.is_some());
+        let filled = |column: usize| self.rows.iter().any(|row| row[column].is_filled());
         (0..N)
             .filter(|&column| self.columns[column].always || self.rows.is_empty() || filled(column))
             .collect()
     }
 
     fn natural_width(&self, column: usize) -> usize {
-        let cells = self.rows.iter().map(|row| row[column].0.as_ref().map_or(NOTHING.len(), Text::width));
+        let cells = self.rows.iter().map(|row| row[column].width());
         cells.chain([self.columns[column].title.len(), NARROWEST]).max().unwrap_or(NARROWEST)
     }
 
@@ -182,7 +121,7 @@ impl<const N: usize> Table<N> {
         let dashes: Vec<String> = titles().map(|title| "-".repeat(title.len())).collect();
         lay_out(out, &mut dashes.iter().map(|dashes| (dashes.as_str(), dashes.len())), false)?;
         for row in &self.rows {
-            let cell = |&column: &usize| (row[column].shown(), row[column].0.as_ref().map_or(1, Text::width));
+            let cell = |&column: &usize| (row[column].shown(), row[column].width());
             lay_out(out, &mut shown.iter().map(cell), false)?;
         }
         Ok(())
@@ -254,6 +193,7 @@ mod tests {
     use unicode_width::UnicodeWidthStr as _;
 
     use super::*;
+    use crate::present::text::Text;
 
     fn shown<const N: usize>(table: &Table<N>, width: Option<usize>) -> String {
         let mut out = Vec::new();

@@ -1,1 +1,5 @@
 //! Questions to a container checkpoint: search, cores, file system changes.
+
+pub mod search;
+
+pub mod rootfs;

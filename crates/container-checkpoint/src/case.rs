@@ -1,9 +1,12 @@
 //! All the evidence that was given, opened together: parents of incremental dumps are looked up among all of it.
 
+use std::borrow::Cow;
+use std::io::{self, Read};
+
 use crate::context::Context;
 use crate::dump::{self, Dump};
 use crate::error::{Error, Result};
-use crate::evidence::{Evidence, MemberId, Passenger};
+use crate::evidence::{Body, Evidence, Index, Member, MemberId, Passenger};
 use crate::naming::Locator;
 
 /// All the evidence that was given.
@@ -136,5 +139,43 @@ impl Opened {
             _ => None,
         };
         anywhere.or_else(in_only_dump).ok_or_else(no_such)
+    }
+
+    /// The whole contents of a member, in another pass if they only go by.
+    ///
+    /// # Errors
+    /// When they are larger than the limit for metadata, or can't be read.
+    pub fn read_member(&self, id: MemberId, context: &Context) -> Result<Cow<'_, [u8]>> {
+        let member = self.evidence.index().member(id);
+        let what = || format!("{}//{}", self.name(), String::from_utf8_lossy(&member.path));
+        match &member.body {
+            Body::At(bytes) => bytes.to_cow().map_err(|source| Error::Read { what: what(), source }),
+            Body::Held(bytes) => Ok(Cow::Borrowed(bytes)),
+            Body::Passing => {
+                let limit = context.limits.metadata;
+                if member.size > limit {
+                    return Err(Error::Limit { what: what(), size: member.size, limit, option: "--max-metadata" });
+                }
+                let mut collector = Collector { id, bytes: Vec::new() };
+                self.evidence.pass_again(context, &mut collector)?;
+                Ok(Cow::Owned(collector.bytes))
+            }
+        }
+    }
+}
+
+/// Takes the contents of one member.
+struct Collector {
+    id: MemberId,
+    bytes: Vec<u8>,
+}
+
+impl Passenger for Collector {
+    fn wants(&mut self, _: &Index, id: MemberId, _: &Member) -> bool {
+        id == self.id
+    }
+
+    fn contents(&mut self, _: &Index, _: MemberId, contents: &mut dyn Read) -> io::Result<()> {
+        contents.read_to_end(&mut self.bytes).map(|_| ())
     }
 }

@@ -17,7 +17,8 @@ pub enum Engine {
     CriO,
     /// containerd's CRI service, through the kubelet or crictl.
     Containerd,
-    /// containerd by its own client, `ctr containers checkpoint`: an OCI index whose descriptors are the parts.
+    /// containerd by its own client, `ctr containers checkpoint`: an OCI index whose descriptors are the
+    /// parts.
     ContainerdClient,
     /// Docker: `docker checkpoint create`.
     Docker,
@@ -47,8 +48,9 @@ impl Engine {
 
 /// What the metadata of one checkpoint says about its container, field by field.
 ///
-/// A list or map that is known and empty means that the engine records such things and there were none. Texts are as the engine wrote
-/// them: Go's JSON encoder has already turned bytes that were not UTF-8 into U+FFFD; control characters are still in.
+/// A list or map that is known and empty means that the engine records such things and there were none. Texts
+/// are as the engine wrote them: Go's JSON encoder has already turned bytes that were not UTF-8 into U+FFFD;
+/// control characters are still in.
 #[derive(Clone, Debug)]
 pub struct ContainerInfo {
     /// Who wrote the checkpoint.
@@ -59,7 +61,8 @@ pub struct ContainerInfo {
     pub id: Field<String>,
     /// The name people know: without Docker's `/`, for Kubernetes the name in the pod's description.
     pub name: Field<String>,
-    /// The engine's own name for it: `k8s_CTR_POD_NS_UID_ATTEMPT` (CRI-O), without `k8s_` (containerd), `/NAME` (Docker), `NAMESPACE/ID` (ctr).
+    /// The engine's own name for it: `k8s_CTR_POD_NS_UID_ATTEMPT` (CRI-O), without `k8s_` (containerd),
+    /// `/NAME` (Docker), `NAMESPACE/ID` (ctr).
     pub full_name: Field<String>,
     /// How often it had been restarted (Kubernetes: the attempt; Docker: restarts by its policy).
     pub attempt: Field<u32>,
@@ -67,15 +70,18 @@ pub struct ContainerInfo {
     pub pod: Pod,
     /// The image it was made from.
     pub image: Image,
-    /// The runtime as the engine names it: a binary's name or path (Podman, Docker), a handler (CRI-O), a shim (containerd).
+    /// The runtime as the engine names it: a binary's name or path (Podman, Docker), a handler (CRI-O), a
+    /// shim (containerd).
     pub runtime: Field<String>,
     /// Path of the runtime's binary, where it is recorded apart from the name.
     pub runtime_binary: Field<String>,
-    /// `crun` or `runc`, told by the way `descriptors.json` is written. containerd rewrites the file, but keeps its text.
+    /// `crun` or `runc`, told by the way `descriptors.json` is written. containerd rewrites the file, but
+    /// keeps its text.
     pub runtime_family: Field<&'static str>,
     /// When the container was created. Podman sets it anew when it restores from an archive.
     pub created: Field<Timestamp>,
-    /// CRI-O's annotation `io.kubernetes.cri-o.Created` as it stands: a little earlier than `created`, and what checkpointctl shows.
+    /// CRI-O's annotation `io.kubernetes.cri-o.Created` as it stands: a little earlier than `created`, and
+    /// what checkpointctl shows.
     pub created_annotation: Field<String>,
     /// When its first process was started.
     pub started: Field<Timestamp>,
@@ -91,7 +97,8 @@ pub struct ContainerInfo {
     pub host_name: Field<String>,
     /// Node name of its UTS namespace at the dump (`utsns_entry.nodename`), bytes as they were.
     pub uts_node_name: Field<Vec<u8>>,
-    /// NIS domain name of its UTS namespace at the dump (`utsns_entry.domainname`); `(none)` is the kernel's word for unset.
+    /// NIS domain name of its UTS namespace at the dump (`utsns_entry.domainname`); `(none)` is the kernel's
+    /// word for unset.
     pub uts_domain_name: Field<Vec<u8>>,
     /// Its networks as the engine set them up.
     pub networks: Field<Vec<Network>>,
@@ -107,7 +114,8 @@ pub struct ContainerInfo {
     pub command: Field<Vec<String>>,
     /// The command line of `podman run` that made it; can hold secrets.
     pub create_command: Field<Vec<String>>,
-    /// The environment it was started with, `NAME=VALUE` in order. For Docker without what it adds at start (PATH, HOSTNAME).
+    /// The environment it was started with, `NAME=VALUE` in order. For Docker without what it adds at start
+    /// (PATH, HOSTNAME).
     pub environment: Field<Vec<String>>,
     /// Its working directory.
     pub working_directory: Field<String>,
@@ -120,7 +128,7 @@ pub struct ContainerInfo {
     /// What deleted.files lists. Not applicable where the rootfs diff itself has whiteouts (containerd).
     pub deleted_files: Field<Vec<DeletedFile>>,
     /// Limits it was given.
-    pub resources: Resources,
+    pub resources: Field<Resources>,
     /// What held it apart from its host.
     pub security: Security,
     /// Its control group as the engine asked for it.
@@ -177,7 +185,7 @@ impl ContainerInfo {
             volumes: Field::NotCaptured,
             bind_mounts: Field::NotCaptured,
             deleted_files: Field::NotCaptured,
-            resources: Resources::default(),
+            resources: Field::NotCaptured,
             security: Security::default(),
             cgroup_path: Field::NotCaptured,
             cgroup_path_at_dump: Field::NotCaptured,
@@ -211,7 +219,8 @@ impl ContainerInfo {
         all
     }
 
-    /// What checkpointctl shows as the time of creation: to the second, but for CRI-O the annotation as it stands.
+    /// What checkpointctl shows as the time of creation: to the second, but for CRI-O the annotation as it
+    /// stands.
     pub fn peer_created(&self) -> Option<String> {
         match self.engine {
             Engine::CriO => self.created_annotation.known().cloned(),
@@ -305,6 +314,14 @@ pub struct Port {
     pub count: u16,
     /// Whether it is published on the host (else only declared by the image or the user).
     pub published: bool,
+}
+
+impl Port {
+    /// A port that an image or a user declared, without publishing it.
+    pub(crate) fn declared(container_port: u16, protocol: &str) -> Self {
+        let protocol = protocol.to_owned();
+        Self { container_port, protocol, host_port: None, host_ip: None, count: 1, published: false }
+    }
 }
 
 /// A mount of the runtime spec.

@@ -51,17 +51,15 @@ impl fmt::Debug for Context {
 /// Bounds for what is kept in memory. What streams through is never limited.
 #[derive(Clone, Debug)]
 pub struct Limits {
-    /// Bytes of one metadata member (an image, a JSON file).
-    pub member: u64,
-    /// Bytes of all metadata members of one evidence together.
+    /// Bytes of all metadata members (images, JSON files) of one evidence together.
     pub metadata: u64,
     /// How many members one evidence may have.
     pub members: usize,
 }
 
 impl Default for Limits {
-    /// 256 MiB a member, 1 GiB together, a million members.
+    /// 1 GiB of metadata, a million members.
     fn default() -> Self {
-        Self { member: 256 << 20, metadata: 1 << 30, members: 1_000_000 }
+        Self { metadata: 1 << 30, members: 1_000_000 }
     }
 }

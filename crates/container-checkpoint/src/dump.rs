@@ -171,9 +171,9 @@ impl Dump {
 /// The files directly in one directory of an evidence.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectoryFiles<'a> {
-    index: &'a Index,
-    layers: &'a [LayerId],
-    directory: Option<&'a [u8]>,
+    pub(crate) index: &'a Index,
+    pub(crate) layers: &'a [LayerId],
+    pub(crate) directory: Option<&'a [u8]>,
 }
 
 impl DirectoryFiles<'_> {
@@ -205,6 +205,10 @@ impl FileSet for DirectoryFiles<'_> {
 
     fn has(&self, name: &str) -> bool {
         self.member(name.as_bytes()).is_some()
+    }
+
+    fn size(&self, name: &str) -> Option<u64> {
+        Some(self.index.member(self.member(name.as_bytes())?).size)
     }
 
     fn names(&self) -> Vec<String> {

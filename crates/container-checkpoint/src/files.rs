@@ -12,6 +12,11 @@ pub trait FileSet {
     /// Whether the evidence holds a file of this name, readable or not.
     fn has(&self, name: &str) -> bool;
 
+    /// The size of a file in bytes, which may be known although its bytes can't be had.
+    fn size(&self, name: &str) -> Option<u64> {
+        self.file(name).map(|bytes| bytes.len() as u64)
+    }
+
     /// All names, sorted by bytes.
     fn names(&self) -> Vec<String>;
 }

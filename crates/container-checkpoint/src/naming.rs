@@ -24,6 +24,11 @@ impl Locator {
         Self::parse_with(name, &|path| path.symlink_metadata().is_ok())
     }
 
+    /// A path that is taken as it is, `//` and all.
+    pub fn whole(path: &Path) -> Self {
+        Self { path: path.to_owned(), selector: None, text: path.to_string_lossy().into_owned() }
+    }
+
     fn parse_with(name: &OsStr, exists: &dyn Fn(&Path) -> bool) -> Self {
         let bytes = name.as_bytes();
         let text = name.to_string_lossy().into_owned();

@@ -6,7 +6,7 @@ use crate::error::{Error, Place, Result};
 use crate::kinds::{self, Entries, Head, IMG_COMMON, IMG_SERVICE, Kind, by_file_name};
 use crate::payload::{self, Payload, Reader, word32};
 use crate::required;
-use crate::schema::Entry;
+use crate::schema::{Entry, messages};
 use crate::schema::tables::Message;
 
 /// One image: its kind, and its entries, still as bytes.
@@ -179,13 +179,20 @@ impl RawEntry<'_> {
         Place { kind: self.kind.name, entry: self.index, offset: self.offset + 4 }
     }
 
-    /// Checks that all required fields are there, in messages inside the message too.
+    /// Checks that all required fields are there, in messages inside the message and in a queue behind it too.
     ///
     /// # Errors
     ///
     /// [`Error::MissingField`], or [`Error::Wire`] if the bytes are not protobuf.
     pub fn check(&self) -> Result<()> {
-        required::check(self.schema, self.message, self.place())
+        required::check(self.schema, self.message, self.place())?;
+        if let Payload::Messages(queued) = &self.payload {
+            for message in queued.iter() {
+                let place = Place { offset: message.offset, ..self.place() };
+                required::check(&messages::IPC_MSG, message.message, place)?;
+            }
+        }
+        Ok(())
     }
 
     /// Decodes the message, checked first.

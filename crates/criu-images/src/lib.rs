@@ -2,11 +2,13 @@
 
 pub mod error;
 pub mod framing;
+pub mod json;
 pub mod kinds;
 pub mod pagemap;
 pub mod payload;
 pub mod required;
 pub mod schema;
+mod walk;
 mod wire;
 
 pub use error::{Error, Result};

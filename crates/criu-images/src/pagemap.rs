@@ -129,7 +129,7 @@ impl Pagemap {
 }
 
 /// Refuses a first entry that is a `pagemap_entry`: its address would be taken for the number of a pages file.
-fn check_head(head: &RawEntry<'_>) -> Result<()> {
+pub(crate) fn check_head(head: &RawEntry<'_>) -> Result<()> {
     let is_entry = required::check(&messages::PAGEMAP_ENTRY, head.message, head.place()).is_ok();
     if is_entry {
         let (message, asked) = (PagemapEntry::MESSAGE.name, PagemapHead::MESSAGE.name);

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Place, Result};
 use crate::kinds::PayloadRule;
+use crate::required;
 use crate::schema::messages;
 use crate::schema::tables::Message;
 use crate::wire::last_varint;
@@ -139,10 +140,12 @@ pub(crate) fn read<'a>(
             Payload::Messages(Messages { bytes: &all.bytes[..used], ..all })
         }
         PayloadRule::SharedMemory => {
-            if optional_value(schema, message, "in_pagemaps", reader.place)?.is_some_and(|value| value != 0) {
+            let size = number("size")?;
+            let elsewhere = optional_value(schema, message, "in_pagemaps", reader.place)?.is_some_and(|it| it != 0);
+            if elsewhere && !reader.content_despite_in_pagemaps(schema, size) {
                 Payload::None
             } else {
-                let bytes = reader.take("a shared memory segment", number("size")?)?;
+                let bytes = reader.take("a shared memory segment", size)?;
                 Payload::SharedMemory { bytes, padding: reader.padding(bytes.len(), 4)? }
             }
         }
@@ -212,6 +215,21 @@ impl<'a> Reader<'a> {
 
     fn padding(&mut self, length: usize, unit: usize) -> Result<&'a [u8]> {
         self.take("padding", (length.next_multiple_of(unit) - length) as u64)
+    }
+
+    /// Tells whether a shared memory segment's content follows though its entry says `in_pagemaps`.
+    ///
+    /// CRIU never writes that (since 3.0 the pages are in pagemap-shmem-*.img), but crit reads and writes such
+    /// images. Example: `in_pagemaps: true, size: 5`, then 8 bytes that are no entry. So: an entry there, or the end
+    /// of the file, means no content.
+    fn content_despite_in_pagemaps(&self, schema: &'static Message, size: u64) -> bool {
+        let padded = size.checked_next_multiple_of(4);
+        if size == 0 || padded.is_none_or(|padded| padded > self.rest.len() as u64) {
+            return false;
+        }
+        let Some((word, rest)) = self.rest.split_first_chunk::<4>() else { return false };
+        let next = rest.get(..word32(*word, self.big_endian) as usize);
+        next.is_none_or(|message| required::check(schema, message, self.place).is_err())
     }
 
     fn message(&mut self) -> Result<QueuedMessage<'a>> {

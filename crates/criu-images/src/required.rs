@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Place, Result, WireFault};
 use crate::schema::tables::{Field, Label, Message, Type};
+use crate::walk::unpack;
 use crate::wire::{Fault, Fields, Value};
 
 /// How deep messages may nest: prost's own limit.
@@ -23,8 +24,8 @@ struct Piece<'a> {
     offset: usize,
 }
 
-/// Checks the required fields of a message and of all messages inside it, and that each field of the schema has a
-/// wire type that its type can have.
+/// Checks the required fields of a message and of all messages inside it, and that each field of the schema can be
+/// read as its type: the right wire type, and whole numbers in packed lists.
 ///
 /// `place` is where the message starts; it becomes part of the error.
 ///
@@ -56,7 +57,15 @@ pub fn check(message: &'static Message, bytes: &[u8], place: Place) -> Result<()
                     ));
                 }
                 seen |= 1 << index;
-                let (Type::Message(inner), Value::Bytes(bytes)) = (known.ty, field.value) else { continue };
+                let Value::Bytes(bytes) = field.value else { continue };
+                let Type::Message(inner) = known.ty else {
+                    if !matches!(known.ty, Type::Bytes) {
+                        unpack(known.ty, bytes, |_| Ok(())).map_err(|fault: Fault| {
+                            wire(Fault { what: fault.what, at: field.value_start }, piece.offset)
+                        })?;
+                    }
+                    continue;
+                };
                 if job.depth >= MOST_LEVELS {
                     return Err(wire(Fault { what: WireFault::TooDeep, at: field.start }, piece.offset));
                 }

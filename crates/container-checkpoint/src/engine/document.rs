@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
+use std::fmt;
 
 use serde_json::Value;
 
@@ -14,7 +15,8 @@ use crate::gap::{Field, Findings};
 /// One JSON file of a bundle (or a JSON text inside another), with a memory for what is wrong with it.
 ///
 /// A file that is cut or breaks off is kept up to the last complete key or element of its outermost level.
-/// Numbers are exact up to the ranges of `i64` and `u64`; nesting beyond serde_json's limit of 128 is an error.
+/// Numbers are exact up to the ranges of `i64` and `u64`; nesting beyond serde_json's limit of 128 is an
+/// error.
 pub(super) struct Document<'a> {
     name: String,
     root: Value,
@@ -56,7 +58,11 @@ impl<'a> Document<'a> {
         }
         let outcome = read_partially(&text);
         for key in &outcome.repeated {
-            findings.borrow_mut().note("key given twice", format!("{name}: {}", short(key)), "the last one counts");
+            findings.borrow_mut().note(
+                "key given twice",
+                format!("{name}: {}", short(key)),
+                "the last one counts",
+            );
         }
         let state = match outcome.broken {
             Some(why) => {
@@ -176,7 +182,7 @@ impl<'a> Document<'a> {
         for item in list {
             match item {
                 Value::String(text) => texts.push(text.clone()),
-                other => drop(self.wrong::<()>(path, "a list of texts", other)),
+                other => self.complain(path, format!("{} in a list of texts", kind(other))),
             }
         }
         Field::Known(texts)
@@ -193,10 +199,20 @@ impl<'a> Document<'a> {
         for (key, value) in map {
             match value {
                 Value::String(text) => pairs.push((key.clone(), text.clone())),
-                other => drop(self.wrong::<()>(&[path, &[key.as_str()]].concat(), "a text", other)),
+                other => self
+                    .complain(&[path, &[key.as_str()]].concat(), format!("not a text, but {}", kind(other))),
             }
         }
         Field::Known(pairs)
+    }
+
+    /// A list or map that its writer leaves out when it is empty: absent from a whole file means that there
+    /// is nothing in it.
+    pub(super) fn or_empty<T>(&self, field: Field<Vec<T>>) -> Field<Vec<T>> {
+        match field {
+            Field::NotCaptured if self.is_whole() => Field::Known(Vec::new()),
+            other => other,
+        }
     }
 
     /// JSON inside a text of this document.
@@ -218,8 +234,13 @@ impl<'a> Document<'a> {
 
     /// Records that a value makes no sense, and gives the field that says so.
     pub(super) fn unparsable<T>(&self, path: &[&str], why: String) -> Field<T> {
-        self.findings.borrow_mut().gap("container metadata", self.place(path), &why);
+        self.complain(path, &why);
         Field::Unparsable(why)
+    }
+
+    /// Records that something at a path makes no sense, and is left out.
+    pub(super) fn complain(&self, path: &[&str], why: impl fmt::Display) {
+        self.findings.borrow_mut().gap("container metadata", self.place(path), why);
     }
 
     /// The file and the key in it, cut to a length that a line can bear.
@@ -277,13 +298,14 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_a_gap_for_that_fact_alone() {
-        let (_, findings) = with(r#"{"id":7,"name":"n","labels":{"a":"b","c":[],"":"d"},"args":["x",1,"y"]}"#, |document| {
-            assert!(matches!(document.text(&["id"]), Field::Unparsable(_)));
-            assert_eq!(document.text(&["name"]), Field::Known("n".to_owned()));
-            let labels = [("a", "b"), ("", "d")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
-            assert_eq!(document.pairs(&["labels"]), Field::Known(labels));
-            assert_eq!(document.texts(&["args"]), Field::Known(vec!["x".to_owned(), "y".to_owned()]));
-        });
+        let (_, findings) =
+            with(r#"{"id":7,"name":"n","labels":{"a":"b","c":[],"":"d"},"args":["x",1,"y"]}"#, |document| {
+                assert!(matches!(document.text(&["id"]), Field::Unparsable(_)));
+                assert_eq!(document.text(&["name"]), Field::Known("n".to_owned()));
+                let labels = [("a", "b"), ("", "d")].map(|(k, v)| (k.to_owned(), v.to_owned())).to_vec();
+                assert_eq!(document.pairs(&["labels"]), Field::Known(labels));
+                assert_eq!(document.texts(&["args"]), Field::Known(vec!["x".to_owned(), "y".to_owned()]));
+            });
         let places: Vec<&str> = findings.gaps.iter().map(|gap| gap.place.as_str()).collect();
         assert_eq!(places, ["config.dump: id", "config.dump: labels → c", "config.dump: args"]);
     }
@@ -320,7 +342,10 @@ mod tests {
     fn json_in_a_text_is_read_and_its_faults_have_a_place() {
         let text = r#"{"annotations":{"good":"{\"name\":\"x\"}","bad":"{"}}"#;
         let (_, findings) = with(text, |document| {
-            assert_eq!(document.nested(&["annotations", "good"]).text(&["name"]), Field::Known("x".to_owned()));
+            assert_eq!(
+                document.nested(&["annotations", "good"]).text(&["name"]),
+                Field::Known("x".to_owned())
+            );
             assert!(matches!(document.nested(&["annotations", "bad"]).text(&["name"]), Field::Unreadable(_)));
             assert_eq!(document.nested(&["annotations", "none"]).text(&["name"]), Field::NotCaptured);
         });

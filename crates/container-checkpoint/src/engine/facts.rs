@@ -1,5 +1,6 @@
 //! Small steps between fields: follow one, take the first of several, see whether several agree.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use super::json::short;
@@ -30,11 +31,11 @@ pub(super) fn first<T>(fields: impl IntoIterator<Item = Field<T>>) -> Field<T> {
     reason
 }
 
-/// A list that its writer leaves out when it is empty.
-pub(super) fn or_empty<T>(field: Field<Vec<T>>) -> Field<Vec<T>> {
+/// The value alone, where the reason for its absence does not matter.
+pub(super) fn value<T>(field: Field<T>) -> Option<T> {
     match field {
-        Field::NotCaptured => Field::Known(Vec::new()),
-        other => other,
+        Field::Known(value) => Some(value),
+        _ => None,
     }
 }
 
@@ -42,14 +43,14 @@ pub(super) fn or_empty<T>(field: Field<Vec<T>>) -> Field<Vec<T>> {
 ///
 /// Places come in the order of trust: what the engine wrote by itself before what a user can set.
 pub(super) fn agree<T: PartialEq + fmt::Display>(
-    findings: &mut Findings,
+    findings: &RefCell<Findings>,
     what: &str,
     places: Vec<(&str, Field<T>)>,
 ) -> Field<T> {
     if let Some((trusted_place, trusted)) = places.iter().find_map(|(place, f)| Some((*place, f.known()?))) {
         for (place, value) in places.iter().filter_map(|(place, f)| Some((*place, f.known()?))) {
             if value != trusted {
-                disagreement(findings, what, (trusted_place, trusted), (place, value));
+                disagreement(&mut findings.borrow_mut(), what, (trusted_place, trusted), (place, value));
             }
         }
     }
@@ -89,15 +90,16 @@ mod tests {
 
     #[test]
     fn disagreement_is_noted_and_the_trusted_place_wins() {
-        let mut findings = Findings::default();
+        let findings = RefCell::default();
         let places = vec![("a", Field::NotCaptured), ("b", Field::Known("x")), ("c", Field::Known("y"))];
-        assert_eq!(agree(&mut findings, "container name", places), Field::Known("x"));
+        assert_eq!(agree(&findings, "container name", places), Field::Known("x"));
+        let findings = findings.into_inner();
         assert_eq!(findings.notes.len(), 1);
         assert_eq!(findings.notes[0].place, "c");
 
-        let mut findings = Findings::default();
+        let findings = RefCell::default();
         let places = vec![("a", Field::Known("x")), ("b", Field::NotCaptured), ("c", Field::Known("x"))];
-        assert_eq!(agree(&mut findings, "container name", places), Field::Known("x"));
-        assert!(findings.notes.is_empty());
+        assert_eq!(agree(&findings, "container name", places), Field::Known("x"));
+        assert!(findings.into_inner().notes.is_empty());
     }
 }

@@ -152,7 +152,9 @@ mod tests {
 
     #[test]
     fn whole_values_of_every_type() {
-        for text in ["null", "true", "-3", "18446744073709551615", "1.5", r#""x""#, "[1,[2]]", r#"{"a":{"b":null}}"#] {
+        for text in
+            ["null", "true", "-3", "18446744073709551615", "1.5", r#""x""#, "[1,[2]]", r#"{"a":{"b":null}}"#]
+        {
             let partial = read_partially(text);
             assert_eq!(partial.broken, None, "{text}");
             assert_eq!(partial.root, serde_json::from_str::<Value>(text).unwrap(), "{text}");

@@ -5,8 +5,8 @@ use std::cell::RefCell;
 use crate::files::FileSet;
 use crate::gap::{Field, Findings};
 
-/// The dump itself: which CRIU made it, on which host, how it went. Without a log (Podman, Docker, ctr) an OCI image's annotations may
-/// still tell the version.
+/// The dump itself: which CRIU made it, on which host, how it went. Without a log (Podman, Docker, ctr) an
+/// OCI image's annotations may still tell the version.
 #[derive(Clone, Debug, Default)]
 pub struct DumpLog {
     /// CRIU's version, `4.2.1`.
@@ -25,17 +25,17 @@ pub struct DumpLog {
     pub last_error: Field<String>,
 }
 
-/// The kernel as uname(2) names it.
+/// The kernel as uname(2) names it. An image's annotations know less of it than the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
     /// Operating system, `Linux`.
-    pub system: String,
+    pub system: Option<String>,
     /// Release, `6.18.44`.
     pub release: String,
     /// Build, `#1 SMP …`.
-    pub version: String,
-    /// Architecture, `x86_64`.
-    pub machine: String,
+    pub version: Option<String>,
+    /// Architecture: `x86_64` in the log, Go's `amd64` in annotations.
+    pub machine: Option<String>,
 }
 
 /// How CRIU ends the log of a dump and of a pre-dump.
@@ -48,10 +48,21 @@ impl DumpLog {
     /// Reads `dump.log` if there is one.
     pub(super) fn read(bundle: &dyn FileSet, images: &dyn FileSet, findings: &RefCell<Findings>) -> Self {
         if let Some(bytes) = bundle.file(NAME).or_else(|| images.file(NAME)) {
-            return Self::parse(&bytes);
+            let log = Self::parse(&bytes);
+            let how = match log.finished {
+                Field::Known(true) => return log,
+                Field::Known(false) => "CRIU says that the dump failed",
+                _ => "it ends before the dump does: the log is cut, or CRIU was stopped",
+            };
+            findings.borrow_mut().note("dump not completed", NAME, how);
+            return log;
         }
         if bundle.has(NAME) || images.has(NAME) {
-            findings.borrow_mut().gap("log of the dump", NAME, "the evidence has it, its bytes could not be had");
+            findings.borrow_mut().gap(
+                "log of the dump",
+                NAME,
+                "the evidence has it, its bytes could not be had",
+            );
         }
         Self::default()
     }
@@ -73,7 +84,8 @@ impl DumpLog {
             } else if message.starts_with(b"Error (") {
                 errors += 1;
                 log.last_error = Field::Known(String::from_utf8_lossy(message).into_owned());
-                // The last words of a dump that failed are an error like others: `Error (criu/cr-dump.c:1781): Dumping FAILED.`
+                // The last words of a dump that failed are an error like others: `Error
+                // (criu/cr-dump.c:1781): Dumping FAILED.`
                 if message.trim_ascii_end().ends_with(b"umping FAILED.") {
                     log.finished = Field::Known(false);
                 }
@@ -106,10 +118,10 @@ impl DumpLog {
         if let [node, system, release, version @ .., machine] = words.as_slice() {
             self.node_name = Field::Known((*node).to_owned());
             self.kernel = Field::Known(Kernel {
-                system: (*system).to_owned(),
+                system: Some((*system).to_owned()),
                 release: (*release).to_owned(),
-                version: version.join(" "),
-                machine: (*machine).to_owned(),
+                version: Some(version.join(" ")),
+                machine: Some((*machine).to_owned()),
             });
         }
     }
@@ -142,8 +154,8 @@ mod tests {
         assert_eq!(log.criu_commit, Field::NotCaptured);
         assert_eq!(log.node_name, Field::Known("vm".to_owned()));
         let kernel = log.kernel.known().unwrap();
-        assert_eq!((kernel.release.as_str(), kernel.machine.as_str()), ("6.18.44-fc", "x86_64"));
-        assert_eq!(kernel.version, "#1 SMP PREEMPT_DYNAMIC @0");
+        assert_eq!((kernel.release.as_str(), kernel.machine.as_deref()), ("6.18.44-fc", Some("x86_64")));
+        assert_eq!(kernel.version.as_deref(), Some("#1 SMP PREEMPT_DYNAMIC @0"));
         assert_eq!((log.finished, log.errors), (Field::Known(true), Field::Known(0)));
     }
 
@@ -166,6 +178,21 @@ mod tests {
         assert_eq!((log.finished, log.errors), (Field::Known(false), Field::Known(2)));
         assert_eq!(log.last_error, Field::Known("Error (criu/cr-dump.c:1781): Dumping FAILED.".to_owned()));
         assert_eq!(log.criu_commit, Field::Known("v3.17-5-gabcdef".to_owned()));
+    }
+
+    #[test]
+    fn only_a_log_of_a_completed_dump_is_silent() {
+        use super::super::test_files::Files;
+        for (text, notes) in
+            [(LOG, 0), (&LOG[..60], 1), ("", 1), ("(00.4) Error (c:1): Dumping FAILED.\n", 1)]
+        {
+            let findings = RefCell::new(Findings::default());
+            DumpLog::read(&Files::default().with(NAME, text), &Files::default(), &findings);
+            assert_eq!(findings.into_inner().notes.len(), notes, "{text}");
+        }
+        let findings = RefCell::new(Findings::default());
+        let log = DumpLog::read(&Files::default(), &Files::default(), &findings);
+        assert_eq!((log.finished, findings.into_inner().notes.len()), (Field::NotCaptured, 0));
     }
 
     #[test]

@@ -5,23 +5,27 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 use super::document::Document;
+use super::json::short;
 use crate::container::{Interface, InterfaceAddress, Network};
 use crate::gap::Field;
 
-/// Reads `network.status`: Podman 4's map of networks, or the list of CNI results of Podman 3 and before; `null` is no network.
+/// Reads `network.status`: Podman 4's map of networks, or the list of CNI results of Podman 3 and before;
+/// `null` is no network.
 ///
 /// What makes no sense is left out, with a gap.
 pub(super) fn read(status: &Document<'_>) -> Field<Vec<Network>> {
     match status.root() {
         Value::Null if status.is_whole() => Field::Known(Vec::new()),
         Value::Null => status.nothing(),
-        Value::Array(results) => Field::Known(results.iter().map(|result| cni_result(status, result)).collect()),
+        Value::Array(results) => {
+            Field::Known(results.iter().map(|result| cni_result(status, result)).collect())
+        }
         Value::Object(result) if result.contains_key("cniVersion") => {
             Field::Known(vec![cni_result(status, status.root())])
         }
-        Value::Object(networks) => {
-            Field::Known(networks.iter().map(|(name, network)| podman_network(status, name, network)).collect())
-        }
+        Value::Object(networks) => Field::Known(
+            networks.iter().map(|(name, network)| podman_network(status, name, network)).collect(),
+        ),
         other => status.wrong(&[], "a map of networks", other),
     }
 }
@@ -64,7 +68,9 @@ fn cni_result(status: &Document<'_>, result: &Value) -> Network {
         let index = ip.get("interface").and_then(Value::as_u64).and_then(|index| usize::try_from(index).ok());
         match interfaces.iter_mut().find(|(of, _)| Some(*of) == index) {
             Some((_, interface)) => interface.addresses.push(address),
-            None => interfaces.push((usize::MAX, Interface { addresses: vec![address], ..Interface::default() })),
+            None => {
+                interfaces.push((usize::MAX, Interface { addresses: vec![address], ..Interface::default() }))
+            }
         }
     }
     Network { name: None, interfaces: interfaces.into_iter().map(|(_, interface)| interface).collect() }
@@ -75,13 +81,17 @@ pub(super) fn address_of(document: &Document<'_>, place: &[&str], text: Option<&
     let text = text?;
     let address = text.parse().ok();
     if address.is_none() {
-        let _gap: Field<()> = document.unparsable(place, format!("{} is no IP address", super::json::short(text)));
+        document.complain(place, format!("{} is no IP address", short(text)));
     }
     address
 }
 
 /// An address and the length of its network's prefix, `10.88.0.2/16`; the prefix may be absent.
-fn network_address(document: &Document<'_>, place: &[&str], text: Option<&str>) -> Option<(IpAddr, Option<u8>)> {
+fn network_address(
+    document: &Document<'_>,
+    place: &[&str],
+    text: Option<&str>,
+) -> Option<(IpAddr, Option<u8>)> {
     let text = text?;
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
@@ -91,8 +101,7 @@ fn network_address(document: &Document<'_>, place: &[&str], text: Option<&str>) 
     let most = if address.is_ipv4() { 32 } else { 128 };
     let length = prefix.and_then(|prefix| prefix.parse().ok()).filter(|length| *length <= most);
     if prefix.is_some() && length.is_none() {
-        let _gap: Field<()> =
-            document.unparsable(place, format!("{} has no length of a prefix", super::json::short(text)));
+        document.complain(place, format!("{} has no length of a prefix", short(text)));
     }
     Some((address, length))
 }
@@ -102,8 +111,7 @@ pub(super) fn mac_of(document: &Document<'_>, place: &[&str], text: Option<&str>
     let text = text?;
     let pairs = text.split(':').all(|pair| pair.len() == 2 && pair.bytes().all(|b| b.is_ascii_hexdigit()));
     if !pairs || text.len() < 17 || text.len() > 59 {
-        let _gap: Field<()> =
-            document.unparsable(place, format!("{} is no hardware address", super::json::short(text)));
+        document.complain(place, format!("{} is no hardware address", short(text)));
         return None;
     }
     Some(text.to_owned())
@@ -153,7 +161,10 @@ mod tests {
         assert_eq!(networks.len(), 2);
         let eth0 = &networks[0].interfaces[0];
         assert_eq!((networks[0].name.as_deref(), eth0.name.as_deref()), (Some("podman"), Some("eth0")));
-        assert_eq!(eth0.addresses, [address("10.88.0.2", 16, Some("10.88.0.1")), address("fd00::2", 64, None)]);
+        assert_eq!(
+            eth0.addresses,
+            [address("10.88.0.2", 16, Some("10.88.0.1")), address("fd00::2", 64, None)]
+        );
         assert_eq!(eth0.mac.as_deref(), Some("f2:da:00:bc:c7:57"));
         assert_eq!(networks[1].interfaces[0].mac, None);
     }
@@ -174,7 +185,8 @@ mod tests {
 
     #[test]
     fn a_cni_address_of_no_interface_is_kept() {
-        let (networks, _) = parse(r#"[{"cniVersion":"0.3.1","ips":[{"interface":77,"address":"10.0.0.2/8"}]}]"#);
+        let (networks, _) =
+            parse(r#"[{"cniVersion":"0.3.1","ips":[{"interface":77,"address":"10.0.0.2/8"}]}]"#);
         assert_eq!(networks.known().unwrap()[0].interfaces[0].addresses, [address("10.0.0.2", 8, None)]);
     }
 

@@ -8,7 +8,8 @@ use criu_images::schema::{DumpStatsEntry, StatsEntry};
 use crate::files::FileSet;
 use crate::gap::{Field, Findings};
 
-/// Times and page counts of one dump, CRIU's `dump_stats_entry`. Times are microseconds, pages are of the dumped machine's page size.
+/// Times and page counts of one dump, CRIU's `dump_stats_entry`. Times are microseconds, pages are of the
+/// dumped machine's page size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DumpStatistics {
     /// Time to stop all tasks, in microseconds.
@@ -46,7 +47,11 @@ const NAME: &str = "stats-dump";
 
 impl DumpStatistics {
     /// Reads `stats-dump`, which engines put beside their metadata and a bare dump beside its images.
-    pub(super) fn read(bundle: &dyn FileSet, images: &dyn FileSet, findings: &RefCell<Findings>) -> Field<Self> {
+    pub(super) fn read(
+        bundle: &dyn FileSet,
+        images: &dyn FileSet,
+        findings: &RefCell<Findings>,
+    ) -> Field<Self> {
         let Some(bytes) = bundle.file(NAME).or_else(|| images.file(NAME)) else {
             if bundle.has(NAME) || images.has(NAME) {
                 return unreadable(findings, "the evidence has it, its bytes could not be had".to_owned());

@@ -25,14 +25,16 @@ const LONGEST: usize = 40;
 const GO_ZERO: i64 = -62_135_596_800;
 
 impl Timestamp {
-    /// Reads a time as Go's `encoding/json` writes `time.Time`: RFC 3339 with up to nine decimals and `Z` or an offset.
+    /// Reads a time as Go's `encoding/json` writes `time.Time`: RFC 3339 with up to nine decimals and `Z` or
+    /// an offset.
     ///
     /// `None` is Go's zero time, `0001-01-01T00:00:00Z`, which stands for "not set".
     ///
     /// # Errors
     /// [`NotATime`] for anything that isn't such a text.
     pub fn from_rfc3339(text: &str) -> Result<Option<Self>, NotATime> {
-        // The parser behind this takes more than RFC 3339 (annotations in brackets, a blank for the T): the shape is checked first.
+        // The parser behind this takes more than RFC 3339 (annotations in brackets, a blank for the T): the
+        // shape is checked first.
         let plain = text.bytes().all(|b| b.is_ascii_digit() || b"-+:.TZ".contains(&b));
         if text.len() > LONGEST || !plain || text.as_bytes().get(10) != Some(&b'T') {
             return Err(NotATime);
@@ -45,7 +47,8 @@ impl Timestamp {
         Ok(Some(Self { text: text.to_owned(), instant, offset }))
     }
 
-    /// Takes nanoseconds since 1970-01-01T00:00:00Z, as the CRI counts; `None` for 0, which stands for "not set".
+    /// Takes nanoseconds since 1970-01-01T00:00:00Z, as the CRI counts; `None` for 0, which stands for "not
+    /// set".
     ///
     /// The text is the number itself.
     pub fn from_nanoseconds(nanoseconds: i64) -> Option<Self> {
@@ -53,8 +56,8 @@ impl Timestamp {
         (nanoseconds != 0).then(|| Self { text: nanoseconds.to_string(), instant, offset: Offset::UTC })
     }
 
-    /// Takes whole seconds since 1970-01-01T00:00:00Z, as file times in archives count; `None` for 0 (a time that was
-    /// taken out) and for what lies beyond the year 9999.
+    /// Takes whole seconds since 1970-01-01T00:00:00Z, as file times in archives count; `None` for 0 (a time
+    /// that was taken out) and for what lies beyond the year 9999.
     pub fn from_seconds(seconds: u64) -> Option<Self> {
         let instant = jiff::Timestamp::from_second(i64::try_from(seconds).ok()?).ok()?;
         (seconds != 0).then(|| Self { text: instant.to_string(), instant, offset: Offset::UTC })
@@ -70,13 +73,19 @@ impl Timestamp {
         self.instant
     }
 
-    /// RFC 3339 in the offset of the evidence, cut to whole seconds: what Go's `time.RFC3339` layout gives, and so checkpointctl.
+    /// RFC 3339 in the offset of the evidence, cut to whole seconds: what Go's `time.RFC3339` layout gives,
+    /// and so checkpointctl.
     pub fn to_seconds_text(&self) -> String {
         let local = self.offset.to_datetime(self.instant);
         let minutes = self.offset.seconds() / 60;
         let zone = match minutes {
             0 => "Z".to_owned(),
-            _ => format!("{}{:02}:{:02}", if minutes < 0 { '-' } else { '+' }, minutes.abs() / 60, minutes.abs() % 60),
+            _ => format!(
+                "{}{:02}:{:02}",
+                if minutes < 0 { '-' } else { '+' },
+                minutes.abs() / 60,
+                minutes.abs() % 60
+            ),
         };
         format!(
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}{zone}",

@@ -10,6 +10,7 @@ mod index;
 mod keep;
 pub(crate) mod mapping;
 mod member;
+pub mod nested;
 mod pass;
 mod pax;
 mod read_at;

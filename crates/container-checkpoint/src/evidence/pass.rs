@@ -214,13 +214,8 @@ impl<'a> Pass<'a> {
     fn keep(&mut self, member: &mut Member, contents: &mut dyn Read) -> io::Result<()> {
         let limits = &self.context.limits;
         let path = || String::from_utf8_lossy(&member.path).into_owned();
-        if member.size > limits.member {
-            let why = format!("{} bytes, more than --max-member allows ({})", member.size, limits.member);
-            self.index.findings.gap("a metadata member", path(), why);
-            return Ok(());
-        }
         if self.held.saturating_add(member.size) > limits.metadata {
-            let why = format!("all metadata together is larger than --max-metadata allows ({} bytes)", limits.metadata);
+            let why = format!("with it, the metadata is larger than --max-metadata allows ({} bytes)", limits.metadata);
             self.index.findings.gap("a metadata member", path(), why);
             return Ok(());
         }

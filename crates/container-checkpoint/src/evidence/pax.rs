@@ -77,7 +77,7 @@ mod tests {
 
     #[test]
     fn values_may_hold_newlines() {
-        let pax = Pax::parse(b"24 SCHILY.xattr.a=x\n=y\nz\n11 path=ab\n");
+        let pax = Pax::parse(b"25 SCHILY.xattr.a=x\n=y\nz\n11 path=ab\n");
         assert_eq!(pax.xattrs(), [(b"a".to_vec(), b"x\n=y\nz".to_vec())]);
         assert_eq!(pax.value("path"), Some(&b"ab"[..]));
     }

@@ -1,1 +1,216 @@
 //! What the container was doing: processes, threads, files, sockets, mounts.
+//!
+//! [`Model::load`] reads the images of one dump, all but pages and payloads. What an image lacks or breaks costs only
+//! what that image holds, and is told in the [`Findings`]; a [`Field`] says why it has no value. Wire types end here.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use crate::files::FileSet;
+use crate::gap::{Field, Findings};
+use crate::ids::Pid;
+
+mod aarch64;
+mod address_map;
+mod architecture;
+mod credentials;
+mod descriptors;
+mod device;
+mod file;
+mod file_decoding;
+mod file_loading;
+mod file_type;
+mod files;
+mod images;
+mod inventory;
+mod layout;
+mod leftovers;
+mod limits;
+mod mapping;
+mod memfd;
+mod mounts;
+mod namespaces;
+mod other_registers;
+mod process;
+mod process_loading;
+mod registers;
+mod signals;
+mod socket;
+mod socket_loading;
+mod sysv;
+mod task;
+mod task_state;
+mod thread;
+mod timers;
+mod tree;
+mod tty;
+mod watches;
+mod x86;
+
+pub use self::address_map::{AddressMap, AioRing};
+pub use aarch64::{Aarch64Registers, AddressKeys, GuardedControlStack, PointerAuthentication};
+pub use architecture::Architecture;
+pub use credentials::Credentials;
+pub use descriptors::{DescriptorTable, OpenFile};
+pub use device::Device;
+pub use file::{
+    BpfMap, Deleted, Epoll, Eventfd, Fanotify, Fifo, File, FileKind, Inotify, NamespaceFile, Pidfd, Pipe,
+    RegularFile, SignalOwner, Signalfd, Timerfd, Tun,
+};
+pub use file_type::FileType;
+pub use files::{Files, SharedObjectId};
+pub use inventory::{Inventory, SecurityModule};
+pub use layout::{AuxiliaryVector, MemoryLayout};
+pub use limits::{RESOURCES, ResourceLimit};
+pub use mapping::{Mapping, MappingKind, Protection, status};
+pub use memfd::{MemfdFile, MemfdInode};
+pub use mounts::Mount;
+pub use namespaces::{
+    Clocks, HostNames, IdMaps, IdRange, KernelIds, Namespaces, NetworkDevice, NetworkNamespace,
+};
+pub use other_registers::OtherRegisters;
+pub use process::{Directories, Process};
+pub use registers::Registers;
+pub use signals::{PendingSignal, SignalAction, SignalSet, signal_name};
+pub use socket::{
+    InetSocket, NetlinkSocket, PacketMembership, PacketSocket, Shutdown, Socket, SocketFamily, SocketOptions,
+    SocketState, SocketType, UnixName, UnixSocket,
+};
+pub use sysv::SharedSegment;
+pub use task::Task;
+pub use task_state::{ExitStatus, TaskState};
+pub use thread::{RobustList, Rseq, Seccomp, SeccompFiltering, SignalStack, Thread};
+pub use timers::{IntervalTimer, PosixTimer, Span, Timers};
+pub use tree::{DepthFirst, ProcessTree};
+pub use tty::{Terminal, TerminalKind, TtyFile};
+pub use watches::{EpollWatch, FanotifyMark, InotifyWatch, MarkTarget};
+pub use x86::{SegmentDescriptor, ShadowStack, X86FloatingPoint, X86Mode, X86Registers, XSave};
+
+use images::Images;
+
+/// Reads the table of files alone. What it lacks is told by [`Model::load`].
+pub fn files_of(images: &dyn FileSet) -> Files {
+    file_loading::load(&mut Images::new(images))
+}
+
+/// Reads the address space of one process alone; `files` is its dump's table. What it lacks is told by [`Model::load`].
+pub fn address_map(images: &dyn FileSet, pid: Pid, files: &Files) -> Field<AddressMap> {
+    AddressMap::load(&mut Images::new(images), pid, None, false, files)
+}
+
+/// Everything that the images of one dump say beside memory contents.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// The dump as a whole.
+    pub inventory: Field<Inventory>,
+    /// Whether this is a pre-dump: memory alone, without processes, files and the rest.
+    pub is_pre_dump: bool,
+    /// Whether the machine that dumped was big-endian (s390x).
+    pub is_big_endian: bool,
+    /// The processes.
+    pub processes: ProcessTree,
+    /// The files that they have open, mapped, or are in.
+    pub files: Files,
+    /// Mounts by the number of their mount namespace.
+    pub mounts: BTreeMap<u32, Vec<Mount>>,
+    /// Host names, clocks, id mappings, network devices.
+    pub namespaces: Namespaces,
+    /// Segments of shmget(2) by number.
+    pub shared_segments: BTreeMap<u32, SharedSegment>,
+}
+
+impl Model {
+    /// Reads the images of one dump, given by their base names.
+    pub fn load(images: &dyn FileSet) -> (Self, Findings) {
+        let mut images = Images::new(images);
+        let inventory = Inventory::load(&mut images);
+        let has_processes = images.has(process_loading::PSTREE) || !images.numbered("core").is_empty();
+        let is_pre_dump = !has_processes && !images.numbered("pagemap").is_empty();
+        let descriptors_by_id = inventory.known().is_none_or(|inventory| inventory.descriptors_by_id);
+
+        let files = file_loading::load(&mut images);
+        let processes = if is_pre_dump {
+            ProcessTree::default()
+        } else {
+            process_loading::load(&mut images, &files, descriptors_by_id)
+        };
+        let model = Self {
+            inventory,
+            is_pre_dump,
+            processes,
+            files,
+            mounts: mounts::load(&mut images),
+            namespaces: Namespaces::load(&mut images),
+            shared_segments: sysv::load(&mut images),
+            is_big_endian: images.big_endian(),
+        };
+        let mut findings = images.findings;
+        findings.settle();
+        (model, findings)
+    }
+
+    /// What is behind a mapping as `/proc/PID/maps` names it: a path (with ` (deleted)` if it is gone), `[heap]`,
+    /// `/memfd:NAME (deleted)`; nothing for private memory without a file. Where the images lack the name, a text in
+    /// brackets that no kernel prints.
+    pub fn mapping_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
+        let fixed: &[u8] = match mapping.kind {
+            MappingKind::Heap => b"[heap]",
+            MappingKind::Stack => b"[stack]",
+            MappingKind::Vdso => b"[vdso]",
+            MappingKind::Vvar => b"[vvar]",
+            MappingKind::Vsyscall => b"[vsyscall]",
+            MappingKind::Uprobes => b"[uprobes]",
+            MappingKind::AioRing => b"/[aio] (deleted)",
+            MappingKind::PacketRing => b"[packet ring]",
+            MappingKind::Plugin => b"[plugin]",
+            MappingKind::AnonymousPrivate
+            | MappingKind::ShadowStack
+            | MappingKind::Guard
+            | MappingKind::Unknown => b"",
+            MappingKind::SysV => return self.segment_name(mapping),
+            MappingKind::FilePrivate | MappingKind::FileShared => {
+                let file = self.files.of_mapping(mapping).and_then(File::regular);
+                return file.map_or(Cow::Borrowed(b"[unknown file]"), |file| file.shown_path().into());
+            }
+            MappingKind::Memfd | MappingKind::AnonymousShared => {
+                let memfd = self.files.of_mapping(mapping).and_then(File::memfd);
+                let inode = memfd.and_then(|memfd| memfd.inode.known());
+                return match inode {
+                    Some(inode) => inode.shown_path().into(),
+                    None if mapping.kind == MappingKind::AnonymousShared => {
+                        Cow::Borrowed(b"/dev/zero (deleted)")
+                    }
+                    None => Cow::Borrowed(b"[unknown memory file]"),
+                };
+            }
+        };
+        Cow::Borrowed(fixed)
+    }
+
+    /// `/SYSV` and the key in hexadecimal.
+    fn segment_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
+        let segment = u32::try_from(mapping.shmid).ok().and_then(|id| self.shared_segments.get(&id));
+        match segment {
+            Some(segment) => format!("/SYSV{:08x} (deleted)", segment.key).into_bytes().into(),
+            None => Cow::Borrowed(b"[unknown SysV segment]"),
+        }
+    }
+
+    /// The sockets that a process has open, with their descriptors, in the order of its table.
+    pub fn sockets<'a>(&'a self, process: &'a Process) -> impl Iterator<Item = (&'a OpenFile, &'a Socket)> {
+        let open = process.open_files.known().map_or(&[][..], |table| table);
+        open.iter().filter_map(|open| Some((open, self.files.of_descriptor(open)?.socket()?)))
+    }
+
+    /// The mounts that a process sees; `None` when the images don't have its mount namespace.
+    pub fn mounts_of(&self, process: &Process) -> Option<&[Mount]> {
+        let namespace = process.ids.known()?.mount_namespace?;
+        self.mounts.get(&namespace).map(Vec::as_slice)
+    }
+
+    /// Host and domain name that a process sees; `None` when it is in CRIU's own UTS namespace, which isn't dumped.
+    pub fn host_names_of(&self, process: &Process) -> Option<&HostNames> {
+        let namespace = process.ids.known()?.uts_namespace?;
+        self.namespaces.uts.get(&namespace)
+    }
+}

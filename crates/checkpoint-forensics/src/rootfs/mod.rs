@@ -1,0 +1,34 @@
+//! What changed in the container's file system, and the files themselves.
+//!
+//! A checkpoint keeps files in several *stores*: the changes of the root file system against its image, all of `/dev/shm`, of named volumes,
+//! of tmpfs mounts. Each is an archive inside the evidence. [`Changes::gather`] reads their headers into one list; [`Changes::cat`] hands out
+//! one file's bytes, [`Changes::extract`] writes files below a directory.
+//!
+//! How deletions are written down follows from the engine ([`Deletions`]), and each engine is known to lose some changes: what a list does not
+//! have is not proven to be unchanged ([`Changes::losses`]).
+//!
+//! A compressed evidence is read once if a [`Rider`] rode along when it was opened and nothing but its findings is asked for; contents that it
+//! did not keep cost a second pass.
+
+mod changes;
+mod collect;
+mod deletions;
+mod entry;
+mod error;
+mod gather;
+mod losses;
+mod made_by;
+mod missing;
+mod places;
+mod rider;
+mod store;
+
+pub use changes::{Changes, Order, Subject};
+pub use collect::Keep;
+pub use deletions::Deletions;
+pub use entry::{Change, Entry, Facts};
+pub use error::{Error, Result};
+pub use losses::known_losses;
+pub use places::{Places, TmpfsMount};
+pub use rider::Rider;
+pub use store::{Store, StoreKind};

@@ -1,0 +1,165 @@
+//! Archives that are contents of a checkpoint, no layers of it: `rootfs-diff.tar`, volumes, `/dev/shm`, tmpfs mounts.
+//!
+//! They are not in the [`Index`](super::Index): a container decides how many files they hold and how they are named. Whoever asks for
+//! them walks them, from bytes at an offset or while they go by.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::ops::ControlFlow;
+
+use super::bytes::Bytes;
+use super::compression::Compression;
+use super::member::{Body, Member, MemberKind};
+use super::tar::{self, Ending, Entry, Feed, Seekable, Streamed, Walk};
+use crate::context::Context;
+use crate::gap::Findings;
+
+/// The largest zstd window that is accepted, as a power of two: `zstd --long=31`.
+const ZSTD_WINDOW_LOG_MAX: u32 = 31;
+/// The most memory an xz decoder may take, in KiB.
+const XZ_MEMORY_KIB: u32 = 256 << 10;
+
+/// Sees each member in stored order, with a reader of its contents; holes of sparse members read as zeros. What is left unread is skipped.
+///
+/// `Break` ends the walk. An error means that reading failed: the walk ends there with a gap.
+pub type Visit<'a> = dyn FnMut(Member, &mut dyn Read) -> io::Result<ControlFlow<()>> + 'a;
+
+/// What a walk came to.
+#[derive(Debug, Default)]
+pub struct Walked {
+    /// How the archive was packed.
+    pub compression: Option<Compression>,
+    /// When the archive ends, or can't be read on, within the contents of the last member: how many of its stored bytes were there.
+    pub cut: Option<u64>,
+    /// Cuts, damaged headers, limits.
+    pub findings: Findings,
+}
+
+/// Walks an archive that goes by, plain or packed in any known way. `place` names it in gaps.
+///
+/// The members' bodies are [`Body::Passing`]: their contents are the reader's alone.
+pub fn walk(place: &str, contents: &mut dyn Read, context: &Context, visit: &mut Visit<'_>) -> Walked {
+    let (head, contents) = match with_head(contents) {
+        Ok(parts) => parts,
+        Err(error) => return unreadable(place, None, &error),
+    };
+    let Some(compression) = Compression::sniff(&head) else {
+        return stream(place, None, contents, context, visit);
+    };
+    match unpacked(compression, BufReader::with_capacity(64 << 10, contents)) {
+        Ok(contents) => stream(place, Some(compression), contents, context, visit),
+        Err(error) => unreadable(place, Some(compression), &error),
+    }
+}
+
+/// Walks an archive that can be read at any offset. `place` names it in gaps.
+///
+/// A plain one is not read but for its headers and what the visitor reads, and its members' bodies are [`Body::At`]; a packed one streams.
+pub fn walk_at(place: &str, bytes: &Bytes, context: &Context, visit: &mut Visit<'_>) -> Walked {
+    let mut head = [0; 16];
+    match bytes.read_at(0, &mut head) {
+        Ok(got) if Compression::sniff(&head[..got]).is_none() => {}
+        Ok(_) => return walk(place, &mut bytes.reader(), context, visit),
+        Err(error) => return unreadable(place, None, &error),
+    }
+    let walk = Walk::new(Seekable::new(bytes));
+    drive(place, None, walk, context, &mut |walk, mut entry| {
+        let body = tar::body_of(bytes, walk.feed.position(), &entry);
+        entry.member.body = Body::At(body.clone());
+        visit(entry.member, &mut body.reader())
+    })
+}
+
+fn stream(place: &str, compression: Option<Compression>, contents: impl Read, context: &Context, visit: &mut Visit<'_>) -> Walked {
+    let walk = Walk::new(Streamed::new(BufReader::with_capacity(64 << 10, contents)));
+    drive(place, compression, walk, context, &mut |walk, entry| {
+        let member = entry.member.clone();
+        visit(member, &mut walk.contents(&entry))
+    })
+}
+
+/// One walk: hands entries to `take` and keeps the account of how it went.
+fn drive<F: Feed>(
+    place: &str,
+    compression: Option<Compression>,
+    mut walk: Walk<F>,
+    context: &Context,
+    take: &mut dyn FnMut(&mut Walk<F>, Entry) -> io::Result<ControlFlow<()>>,
+) -> Walked {
+    let mut walked = Walked { compression, ..Walked::default() };
+    // The last member: its name, where its stored bytes begin, how many there should be.
+    let mut last: Option<(String, u64, u64)> = None;
+    let mut count = 0;
+    let ending = loop {
+        let entry = match walk.advance() {
+            Ok(entry) => entry,
+            Err(ending) => break ending,
+        };
+        if context.cancelled() {
+            break Ending::Failed { at: walk.feed.position(), error: io::Error::other("stopped") };
+        }
+        count += 1;
+        if count > context.limits.members {
+            let why = format!("more than {} members; the rest is not looked at", context.limits.members);
+            walked.findings.gap("members", place, why);
+            break Ending::Complete;
+        }
+        let contents = matches!(entry.member.kind, MemberKind::File | MemberKind::Other(_));
+        last = contents.then(|| (String::from_utf8_lossy(&entry.member.path).into_owned(), walk.feed.position(), entry.packed));
+        match take(&mut walk, entry) {
+            Ok(ControlFlow::Continue(())) => {}
+            Ok(ControlFlow::Break(())) => break Ending::Complete,
+            Err(error) => break Ending::Failed { at: walk.feed.position(), error },
+        }
+    };
+    for damage in &walk.damage {
+        let stretch = format!("{place}: bytes {} to {}", damage.from, damage.to);
+        walked.findings.gap("members", stretch, "no tar header with a right checksum");
+    }
+    let stopped_at = match ending {
+        Ending::Complete => return walked,
+        Ending::Cut { at, what } => {
+            walked.findings.gap("the end of an archive", format!("{place}: byte {at}, in {what}"), "it is cut short");
+            at
+        }
+        Ending::Failed { at, error } => {
+            walked.findings.gap("the rest of an archive", format!("{place}: byte {at} of its unpacked bytes"), error);
+            at
+        }
+    };
+    if let Some((name, from, size)) = last
+        && stopped_at.saturating_sub(from) < size
+    {
+        let present = stopped_at.saturating_sub(from);
+        walked.findings.gap("the end of a file", format!("{place}: {name}"), format!("{present} of its {size} stored bytes are there"));
+        walked.cut = Some(present);
+    }
+    walked
+}
+
+fn unreadable(place: &str, compression: Option<Compression>, error: &io::Error) -> Walked {
+    let mut walked = Walked { compression, ..Walked::default() };
+    walked.findings.gap("an archive", place, error);
+    walked
+}
+
+/// The first bytes of a stream, 16 unless it is shorter, and the whole stream. A single read may give fewer.
+fn with_head<R: Read>(mut stream: R) -> io::Result<(Vec<u8>, impl Read)> {
+    let mut head = Vec::new();
+    stream.by_ref().take(16).read_to_end(&mut head)?;
+    Ok((head.clone(), Cursor::new(head).chain(stream)))
+}
+
+/// As [`Compression::decoder`], for what need not go to another thread.
+fn unpacked<'a>(compression: Compression, packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match compression {
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+            Box::new(decoder)
+        }
+        Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB)),
+        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
+        Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
+    })
+}

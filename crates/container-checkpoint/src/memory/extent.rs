@@ -1,0 +1,186 @@
+//! Where the bytes of a stretch of addresses are stored.
+
+use std::ops::Range;
+
+/// A page image in one [`Memory`](super::Memory): its number in [`Memory::objects`](super::Memory::objects).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectId(pub u32);
+
+/// A stretch of addresses whose bytes are in the images, or should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// First address (in a shared object: first offset), in bytes.
+    pub start: u64,
+    /// Length in bytes; never 0.
+    pub len: u64,
+    /// Where its bytes are.
+    pub place: Place,
+}
+
+/// Where bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In a page image, at an offset in bytes.
+    Image(ObjectId, u64),
+    /// The evidence says that there are bytes, and they can't be had.
+    Missing(Missing),
+}
+
+/// Why bytes that the evidence names can't be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Missing {
+    /// In a parent image that is not among the given evidence.
+    ParentNotGiven,
+    /// The pagemap says parent, and the parent's pagemap does not have the page.
+    NotInParent,
+    /// `PE_LAZY` alone: a page of a `--lazy-pages` dump that never came into an image.
+    Lazy,
+    /// Neither present nor in a parent nor lazy.
+    NoFlags,
+    /// Packed by CRIU 4.3's `--compress`.
+    Compressed,
+    /// The page image named by the pagemap is not in the evidence.
+    NoPageImage,
+}
+
+impl Missing {
+    /// The reason in words.
+    pub fn why(self) -> &'static str {
+        match self {
+            Self::ParentNotGiven => "in the parent dump, which was not given",
+            Self::NotInParent => "said to be in the parent dump, whose pagemap does not have them",
+            Self::Lazy => "left for lazy restore; they never came into an image",
+            Self::NoFlags => "neither present nor in a parent by their flags",
+            Self::Compressed => "packed as LZ4 blocks, which is not read yet",
+            Self::NoPageImage => "the page image is not in the evidence",
+        }
+    }
+}
+
+impl Extent {
+    /// The first address behind it.
+    pub fn end(&self) -> u64 {
+        self.start.saturating_add(self.len)
+    }
+
+    /// The part of it that lies in a range.
+    pub fn clipped(&self, range: &Range<u64>) -> Option<Self> {
+        let (start, end) = (self.start.max(range.start), self.end().min(range.end));
+        let place = match self.place {
+            Place::Image(object, offset) => Place::Image(object, offset.saturating_add(start.saturating_sub(self.start))),
+            missing @ Place::Missing(_) => missing,
+        };
+        (start < end).then(|| Self { start, len: end - start, place })
+    }
+
+    /// Whether another extent goes on where this one ends, in addresses and in the image.
+    fn is_continued_by(&self, next: &Self) -> bool {
+        self.end() == next.start
+            && match (self.place, next.place) {
+                (Place::Image(object, offset), Place::Image(other, at)) => object == other && offset + self.len == at,
+                (Place::Missing(why), Place::Missing(other)) => why == other,
+                _ => false,
+            }
+    }
+}
+
+/// Ascending extents that don't overlap.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Extents(Vec<Extent>);
+
+impl Extents {
+    /// Sorts extents, joins what goes on, and cuts away what a lower one covers already.
+    pub fn new(mut extents: Vec<Extent>) -> Self {
+        extents.sort_by_key(|extent| extent.start);
+        let mut sorted = Self::default();
+        for extent in extents {
+            let free_from = sorted.0.last().map_or(0, Extent::end);
+            if let Some(extent) = extent.clipped(&(free_from..u64::MAX)) {
+                sorted.push(extent);
+            }
+        }
+        sorted
+    }
+
+    fn push(&mut self, extent: Extent) {
+        match self.0.last_mut() {
+            Some(last) if last.is_continued_by(&extent) => last.len += extent.len,
+            _ => self.0.push(extent),
+        }
+    }
+
+    /// All of them, ascending.
+    pub fn iter(&self) -> std::slice::Iter<'_, Extent> {
+        self.0.iter()
+    }
+
+    /// The parts that lie in a range, ascending.
+    pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = Extent> + '_ {
+        let first = self.0.partition_point(|extent| extent.end() <= range.start);
+        self.0[first..].iter().map_while(move |extent| extent.clipped(&range))
+    }
+
+    /// The stretches of a range that no extent covers.
+    pub fn holes(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut holes = Vec::new();
+        let mut at = range.start;
+        for extent in self.within(range.clone()) {
+            if at < extent.start {
+                holes.push(at..extent.start);
+            }
+            at = extent.end();
+        }
+        if at < range.end {
+            holes.push(at..range.end);
+        }
+        holes
+    }
+
+    /// These extents moved by a distance, as when a shared object's offsets become addresses. What would leave the address space is dropped.
+    pub fn moved(extents: impl Iterator<Item = Extent>, from: u64, to: u64) -> impl Iterator<Item = Extent> {
+        extents.filter_map(move |extent| {
+            let start = to.checked_add(extent.start.checked_sub(from)?)?;
+            start.checked_add(extent.len)?;
+            Some(Extent { start, ..extent })
+        })
+    }
+}
+
+impl<'a> IntoIterator for &'a Extents {
+    type Item = &'a Extent;
+    type IntoIter = std::slice::Iter<'a, Extent>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(start: u64, len: u64, offset: u64) -> Extent {
+        Extent { start, len, place: Place::Image(ObjectId(0), offset) }
+    }
+
+    #[test]
+    fn neighbours_are_joined_only_when_the_image_goes_on_too() {
+        let extents = Extents::new(vec![image(0x3000, 0x1000, 0x2000), image(0x1000, 0x1000, 0), image(0x2000, 0x1000, 0x1000), image(0x4000, 0x1000, 0x9000)]);
+        assert_eq!(extents.0, [image(0x1000, 0x3000, 0), image(0x4000, 0x1000, 0x9000)]);
+    }
+
+    #[test]
+    fn overlapping_entries_of_a_hostile_pagemap_do_not_count_twice() {
+        let extents = Extents::new(vec![image(0x1000, 0x2000, 0), image(0x2000, 0x2000, 0x7000), image(u64::MAX - 10, 100, 0)]);
+        assert_eq!(extents.0[..2], [image(0x1000, 0x2000, 0), image(0x3000, 0x1000, 0x8000)]);
+        assert_eq!(extents.0[2].end(), u64::MAX);
+    }
+
+    #[test]
+    fn holes_are_what_no_extent_covers() {
+        let extents = Extents::new(vec![image(0x2000, 0x1000, 0), image(0x4000, 0x1000, 0x5000)]);
+        assert_eq!(extents.holes(0x1000..0x6000), [0x1000..0x2000, 0x3000..0x4000, 0x5000..0x6000]);
+        assert_eq!(extents.holes(0x2800..0x2900), []);
+        assert_eq!(extents.within(0x2800..0x4100).collect::<Vec<_>>(), [image(0x2800, 0x800, 0x800), image(0x4000, 0x100, 0x5000)]);
+    }
+}

@@ -1,0 +1,96 @@
+//! Memory: for every address of a process where its bytes are.
+//!
+//! [`Memory`] is made from metadata alone. Reading the bytes is one thing, whatever the evidence is: a [`Question`] says which ranges of which page images it
+//! wants, and gets them, from a mapping in any order, or from a stream as they go by ([`Ride`], [`answer`]).
+
+mod extent;
+mod pagemaps;
+mod parents;
+mod ride;
+mod space;
+mod visit;
+
+pub use extent::{Extent, Extents, Missing, ObjectId, Place};
+pub use parents::ancestry;
+pub use ride::{Answered, Question, Ride, answer};
+pub use space::{AddressSpace, Backing, Piece};
+pub use visit::Want;
+
+use crate::case::{Case, DumpId};
+use crate::files::FileSet;
+use crate::gap::Findings;
+use pagemaps::Pagemaps;
+
+/// The address spaces of one dump.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// One for each process that has a pagemap or mappings, ascending by pid. Left-over images of another dump are among them:
+    /// the process tree says who lived.
+    pub spaces: Vec<AddressSpace>,
+    /// The page images that extents point into.
+    pub objects: Vec<Object>,
+    /// The dump itself, then its parents, as numbers in the case; empty while a stream still goes by.
+    pub ancestry: Vec<DumpId>,
+    /// What can't be had, and what is odd.
+    pub findings: Findings,
+    /// Whether any page is said to be in a parent image.
+    pub names_parent: bool,
+}
+
+/// A page image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    /// Whose it is: 0 is the dump itself, 1 its parent, and so on.
+    pub ancestor: usize,
+    /// Its name: `pages-2.img`.
+    pub image: String,
+}
+
+/// One dump of a chain, as its images are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Ancestor<'a> {
+    pub(crate) files: &'a dyn FileSet,
+}
+
+impl Memory {
+    /// The address spaces of a dump, with its parents among all evidence of the case.
+    pub fn of(case: &Case, id: DumpId) -> Self {
+        let mut findings = Findings::default();
+        let ancestry = ancestry(case, id, &mut findings);
+        let files: Vec<_> = ancestry.iter().map(|&id| case.dump(id).image_files(case.evidence(id).index())).collect();
+        let chain: Vec<_> = files.iter().map(|files| Ancestor { files }).collect();
+        let mut memory = Self::assemble(&chain);
+        memory.findings.extend(findings);
+        if !memory.names_parent
+            && let Some(link) = parents::parent_link(case, id)
+        {
+            let why = "a left-over of an earlier checkpoint: no page of this dump is in a parent";
+            memory.findings.note("a stale parent link", "parent", format!("{why} (it points to '{link}')"));
+        }
+        memory.ancestry = ancestry;
+        memory
+    }
+
+    /// The address spaces from the images of a dump and its parents, nearest first.
+    pub(crate) fn assemble(chain: &[Ancestor<'_>]) -> Self {
+        let mut pagemaps =
+            Pagemaps { chain, objects: Vec::new(), findings: Findings::default(), names_parent: false };
+        let spaces = match chain.first() {
+            Some(dump) => space::all(dump.files, &mut pagemaps),
+            None => Vec::new(),
+        };
+        let Pagemaps { objects, mut findings, names_parent, .. } = pagemaps;
+        findings.settle();
+        Self { spaces, objects, ancestry: Vec::new(), findings, names_parent }
+    }
+
+    /// The address space of a process.
+    pub fn space(&self, pid: crate::ids::Pid) -> Option<&AddressSpace> {
+        self.spaces.iter().find(|space| space.pid == pid)
+    }
+
+    /// A page image.
+    pub fn object(&self, id: ObjectId) -> &Object {
+        &self.objects[id.0 as usize]
+    }
+}

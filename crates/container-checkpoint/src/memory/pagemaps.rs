@@ -1,0 +1,129 @@
+//! From pagemap images to extents, through any depth of parents.
+
+use criu_images::pagemap::{Pagemap, Run};
+
+use super::extent::{Extent, Extents, Missing, ObjectId, Place};
+use super::{Ancestor, Object};
+use crate::files::FileSet;
+use crate::gap::Findings;
+
+/// What is read while the address spaces of one dump are put together.
+pub(super) struct Pagemaps<'a> {
+    /// The dump itself, then its parent, the parent's parent ...
+    pub(super) chain: &'a [Ancestor<'a>],
+    pub(super) objects: Vec<Object>,
+    pub(super) findings: Findings,
+    /// Whether any page is said to be in a parent.
+    pub(super) names_parent: bool,
+}
+
+impl Pagemaps<'_> {
+    /// The stored pages of a pagemap image by name. `None` when it can't be read at all (then there is a gap) or is not there.
+    pub(super) fn extents(&mut self, name: &str, page_size: u64) -> Option<Extents> {
+        let mut levels = Vec::new();
+        for depth in 0..self.chain.len() {
+            let Some(level) = self.level(depth, name, page_size) else { break };
+            let more = level.iter().any(|extent| extent.place == Place::Missing(Missing::ParentNotGiven));
+            levels.push(level);
+            if !more {
+                break;
+            }
+            self.names_parent = true;
+        }
+        // From the oldest to the newest: each level's parent pages are what the level below has at these addresses.
+        let chain_ends = levels.len() == self.chain.len();
+        let mut below: Option<Extents> = None;
+        while let Some(level) = levels.pop() {
+            let resolved = level.into_iter().flat_map(|extent| resolve(extent, below.as_ref(), chain_ends)).collect();
+            below = Some(Extents::new(resolved));
+        }
+        below
+    }
+
+    /// One pagemap image of one dump, parent pages marked as not given.
+    fn level(&mut self, depth: usize, name: &str, page_size: u64) -> Option<Vec<Extent>> {
+        let files = self.chain[depth].files;
+        if !files.has(name) {
+            return None;
+        }
+        let Some(bytes) = files.file(name) else {
+            self.findings.gap("stored pages", name, "the pagemap could not be kept or read");
+            return None;
+        };
+        let pagemap = match Pagemap::parse(&bytes) {
+            Ok(pagemap) => pagemap,
+            Err(error) => {
+                self.findings.gap("stored pages", name, error);
+                return None;
+            }
+        };
+        if let Some(damage) = &pagemap.damage {
+            self.findings.gap("stored pages behind the damage", name, damage);
+        }
+        let image = format!("pages-{}.img", pagemap.pages_id);
+        let object = self.object(depth, &image);
+        let mut offset = Some(0u64);
+        let mut extents = Vec::with_capacity(pagemap.runs.len());
+        for run in &pagemap.runs {
+            let Some(len) = run.pages.checked_mul(page_size).filter(|&len| len > 0) else { continue };
+            let place = place(run, object, &mut offset, len);
+            extents.push(Extent { start: run.vaddr, len, place });
+        }
+        Some(extents)
+    }
+
+    fn object(&mut self, ancestor: usize, image: &str) -> ObjectId {
+        let known = self.objects.iter().position(|object| object.ancestor == ancestor && object.image == image);
+        let number = known.unwrap_or_else(|| {
+            self.objects.push(Object { ancestor, image: image.to_owned() });
+            self.objects.len() - 1
+        });
+        ObjectId(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+}
+
+/// Where a run's bytes are. `offset` is where the next stored run begins in the page image; `None` once a packed run makes that unknown.
+fn place(run: &Run, object: ObjectId, offset: &mut Option<u64>, len: u64) -> Place {
+    if run.in_parent() {
+        return Place::Missing(Missing::ParentNotGiven);
+    }
+    if !run.is_present() {
+        return Place::Missing(if run.is_lazy() { Missing::Lazy } else { Missing::NoFlags });
+    }
+    if run.blocks.is_some() || run.is_aligned() {
+        *offset = None;
+    }
+    match *offset {
+        None => Place::Missing(Missing::Compressed),
+        Some(at) => {
+            *offset = at.checked_add(len);
+            Place::Image(object, at)
+        }
+    }
+}
+
+fn resolve(extent: Extent, below: Option<&Extents>, chain_ends: bool) -> Vec<Extent> {
+    if extent.place != Place::Missing(Missing::ParentNotGiven) {
+        return vec![extent];
+    }
+    let why = if below.is_none() && chain_ends { Missing::ParentNotGiven } else { Missing::NotInParent };
+    let Some(below) = below else { return vec![Extent { place: Place::Missing(why), ..extent }] };
+    let range = extent.start..extent.end();
+    let missing = |hole: std::ops::Range<u64>| Extent {
+        start: hole.start,
+        len: hole.end - hole.start,
+        place: Place::Missing(why),
+    };
+    below.within(range.clone()).chain(below.holes(range).into_iter().map(missing)).collect()
+}
+
+/// The page size that a pre-dump's pagemap and page image agree on: pre-dumps hold no `mm` image that says it.
+pub(super) fn page_size_by_sizes(files: &dyn FileSet) -> Option<u64> {
+    let fits = |name: &String| {
+        let pagemap = Pagemap::parse(&files.file(name)?).ok()?;
+        let pages = pagemap.runs.iter().filter(|run| run.is_present()).try_fold(0u64, |sum, run| sum.checked_add(run.pages))?;
+        let size = files.size(&format!("pages-{}.img", pagemap.pages_id))?;
+        [4096, 16384, 65536].into_iter().find(|page_size| pages > 0 && pages.checked_mul(*page_size) == Some(size))
+    };
+    files.names().iter().filter(|name| name.starts_with("pagemap-")).find_map(fits)
+}

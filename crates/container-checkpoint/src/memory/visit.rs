@@ -1,0 +1,169 @@
+//! Reading ranges of page images: from a mapping in any order, from a stream as they go by.
+
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+use super::extent::ObjectId;
+use crate::evidence::Bytes;
+
+/// How much of a stream is read at a time, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// A range of a page image that a question wants to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// Which image.
+    pub object: ObjectId,
+    /// Where it begins, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub len: u64,
+}
+
+/// The wants on one page image, sorted by offset, and how much of each was served.
+///
+/// Wants may overlap: shared bytes are seen by several processes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Schedule {
+    /// Number of the want in the question's list, offset, length, bytes served.
+    wants: Vec<Scheduled>,
+    /// Set when the question has seen enough.
+    pub(super) stopped: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Scheduled {
+    number: usize,
+    offset: u64,
+    len: u64,
+    served: u64,
+}
+
+/// Takes the bytes of a want: its number, how far into it the bytes begin, the bytes.
+pub(super) type Sink<'a> = dyn FnMut(usize, u64, &[u8]) -> ControlFlow<()> + 'a;
+
+impl Schedule {
+    pub(super) fn new(wants: &[Want], object: ObjectId) -> Self {
+        let of_object = wants.iter().enumerate().filter(|(_, want)| want.object == object && want.len > 0);
+        let mut wants: Vec<_> = of_object
+            .map(|(number, want)| Scheduled { number, offset: want.offset, len: want.len, served: 0 })
+            .collect();
+        wants.sort_by_key(|want| (want.offset, want.number));
+        Self { wants, stopped: false }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.wants.is_empty()
+    }
+
+    /// Serves all wants from bytes that can be had at any offset.
+    pub(super) fn serve_from(&mut self, bytes: &Bytes, sink: &mut Sink<'_>) -> io::Result<()> {
+        for want in &mut self.wants {
+            let end = want.offset.saturating_add(want.len);
+            let mut flow = ControlFlow::Continue(());
+            bytes.visit(want.offset..end, &mut |part| {
+                flow = sink(want.number, want.served, part);
+                want.served += part.len() as u64;
+                flow
+            })?;
+            if flow.is_break() {
+                self.stopped = true;
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves all wants from a stream of the whole image.
+    pub(super) fn serve_passing(&mut self, stream: &mut dyn Read, sink: &mut Sink<'_>) -> io::Result<()> {
+        let mut buffer = vec![0; CHUNK];
+        let mut at = 0u64;
+        let mut next = 0;
+        let mut active: Vec<usize> = Vec::new();
+        while !(active.is_empty() && next == self.wants.len()) {
+            let got = match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let end = at + got as u64;
+            while next < self.wants.len() && self.wants[next].offset < end {
+                active.push(next);
+                next += 1;
+            }
+            for &slot in &active {
+                let want = &mut self.wants[slot];
+                let from = want.offset.saturating_add(want.served);
+                let to = want.offset.saturating_add(want.len).min(end);
+                let part = &buffer[(from - at) as usize..(to - at) as usize];
+                let flow = sink(want.number, want.served, part);
+                want.served += part.len() as u64;
+                if flow.is_break() {
+                    self.stopped = true;
+                    return Ok(());
+                }
+            }
+            let wants = &self.wants;
+            active.retain(|&slot| wants[slot].served < wants[slot].len);
+            at = end;
+        }
+        Ok(())
+    }
+
+    /// What was wanted and did not come: number of the want and how many of its bytes were served.
+    pub(super) fn unserved(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        let short = self.wants.iter().filter(|want| want.served < want.len && !self.stopped);
+        short.map(|want| (want.number, want.served))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    const WANTS: [Want; 4] = [
+        Want { object: ObjectId(0), offset: 10, len: 20 },
+        Want { object: ObjectId(1), offset: 0, len: 5 },
+        Want { object: ObjectId(0), offset: 0, len: 15 },
+        Want { object: ObjectId(0), offset: 90, len: 20 },
+    ];
+
+    fn collect(serve: impl FnOnce(&mut Schedule, &mut Sink<'_>)) -> (Vec<Vec<u8>>, Vec<(usize, u64)>) {
+        let mut seen = vec![Vec::new(); WANTS.len()];
+        let mut schedule = Schedule::new(&WANTS, ObjectId(0));
+        serve(&mut schedule, &mut |number, at, bytes| {
+            assert_eq!(at, seen[number].len() as u64);
+            seen[number].extend_from_slice(bytes);
+            ControlFlow::Continue(())
+        });
+        let unserved = schedule.unserved().collect();
+        (seen, unserved)
+    }
+
+    /// A reader that gives one to seven bytes at a time.
+    struct Dribble<'a>(&'a [u8], usize);
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            self.1 = self.1 % 7 + 1;
+            let count = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..count].copy_from_slice(&self.0[..count]);
+            self.0 = &self.0[count..];
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn a_stream_and_a_mapping_serve_the_same_bytes() {
+        let image: Vec<u8> = (0..100).collect();
+        let streamed = collect(|schedule, sink| schedule.serve_passing(&mut Dribble(&image, 0), sink).unwrap());
+        let bytes = Bytes::new(Arc::new(image.clone()));
+        let mapped = collect(|schedule, sink| schedule.serve_from(&bytes, sink).unwrap());
+        assert_eq!(streamed, mapped);
+        assert_eq!(streamed.0, [image[10..30].to_vec(), vec![], image[..15].to_vec(), image[90..].to_vec()]);
+        assert_eq!(streamed.1, [(3, 10)]);
+    }
+}

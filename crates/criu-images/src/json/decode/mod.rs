@@ -1,0 +1,167 @@
+//! From images to text.
+
+pub(crate) mod extra;
+mod message;
+pub(crate) mod side;
+mod text;
+
+use std::io::{self, BufWriter, Write};
+
+use crate::error::{Error, Place};
+use crate::framing::{Image, RawEntry};
+use crate::kinds;
+use crate::schema::messages;
+use crate::walk::Walker;
+use crate::wire::Fault;
+use message::MessageText;
+use side::Scratch;
+use text::Text;
+
+/// How much is written to the sink at once, in bytes. Texts are made of very small pieces.
+pub(crate) const BUFFER: usize = 64 << 10;
+
+/// How [`decode`] writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Indented by four spaces, with names for flags, states, devices and addresses (`crit decode --pretty`).
+    pub pretty: bool,
+    /// Sizes in place of payloads (`crit show --nopl`). Such a text cannot be encoded again.
+    pub nopl: bool,
+    /// Write the whole entries ahead of damage, and end the text as JSON, before the damage is returned as the error.
+    /// Otherwise nothing is written of a damaged image.
+    pub salvage: bool,
+}
+
+/// Why an image could not be written as JSON.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The image is damaged.
+    #[error(transparent)]
+    Image(#[from] Error),
+    /// The text could not be written.
+    #[error("cannot write the text: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl From<Fault> for DecodeError {
+    /// Every message is checked before it is written, so that its place was told already.
+    fn from(fault: Fault) -> Self {
+        let place = Place { kind: "?", entry: 0, offset: fault.at as u64 };
+        Self::Image(Error::Wire { place, message: "?", fault: fault.what })
+    }
+}
+
+/// Writes an image as crit's JSON, without a newline at the end (`crit decode` adds one on standard output only).
+///
+/// Memory use does not grow with the number of entries or the size of payloads.
+///
+/// # Errors
+///
+/// [`DecodeError::Image`] if the image is damaged: see [`Options::salvage`]. [`DecodeError::Write`] if `out` fails.
+pub fn decode<W: Write>(image: &Image<'_>, options: &Options, out: &mut W) -> Result<(), DecodeError> {
+    let mut scratch = Scratch::default();
+    let survey = survey(image, &mut scratch)?;
+    if let (Some((error, _)), false) = (&survey.damage, options.salvage) {
+        return Err(error.clone().into());
+    }
+
+    let mut out = BufWriter::with_capacity(BUFFER, out);
+    let mut text = Text::new(&mut out, options.pretty);
+    let mut walker = Walker::default();
+    text.begin(b'{')?;
+    text.key("magic")?;
+    text.string(magic_name(image).as_bytes())?;
+    text.key("entries")?;
+    text.begin(b'[')?;
+    for entry in image.raw_entries().take(survey.whole_entries) {
+        write_entry(&entry?, image, options, &mut walker, &mut text)?;
+    }
+    text.end(b']')?;
+    if !survey.plain {
+        let damage = survey.damage.as_ref().map(|(error, end)| (error, *end));
+        side::write(image, damage, &mut scratch, &mut text)?;
+    }
+    text.end(b'}')?;
+    out.flush()?;
+    survey.damage.map_or(Ok(()), |(error, _)| Err(error.into()))
+}
+
+/// Writes what `crit info` writes: the kind and the number of entries, without a newline at the end.
+///
+/// As in crit, the head of a pagemap is not counted. Chunks of a ghost file are entries.
+///
+/// # Errors
+///
+/// As [`decode`], but messages are not looked into: only damage of the frame and of payloads is an error, and then
+/// nothing is written.
+pub fn info<W: Write>(image: &Image<'_>, out: &mut W) -> Result<(), DecodeError> {
+    let mut count = 0u64;
+    for entry in image.raw_entries() {
+        count += u64::from(!entry?.schema.is(&messages::PAGEMAP_HEAD));
+    }
+    let mut text = Text::new(out, true);
+    text.begin(b'{')?;
+    text.key("magic")?;
+    text.string(magic_name(image).as_bytes())?;
+    text.key("count")?;
+    text.unsigned(count)?;
+    Ok(text.end(b'}')?)
+}
+
+/// What a first pass over an image finds out.
+struct Survey {
+    /// How many entries are good.
+    whole_entries: usize,
+    /// What ended them, and where.
+    damage: Option<(Error, u64)>,
+    /// JSON alone carries all of the image.
+    plain: bool,
+}
+
+fn survey<'a>(image: &Image<'a>, scratch: &mut Scratch<'a>) -> Result<Survey, Fault> {
+    let mut survey = Survey { whole_entries: 0, damage: None, plain: !side::odd_frame(image) };
+    let mut entries = image.raw_entries();
+    loop {
+        let offset = entries.offset();
+        let Some(entry) = entries.next() else { return Ok(survey) };
+        match entry.and_then(|entry| check(&entry).map(|()| entry)) {
+            Ok(entry) => {
+                survey.whole_entries += 1;
+                survey.plain = survey.plain && scratch.is_plain(&entry)?;
+            }
+            Err(error) => {
+                survey.damage = Some((error, offset));
+                survey.plain = false;
+                return Ok(survey);
+            }
+        }
+    }
+}
+
+/// Checks required fields, and that a pagemap begins with its head: crit shows an address as the number of a file.
+fn check(entry: &RawEntry<'_>) -> Result<(), Error> {
+    if entry.schema.is(&messages::PAGEMAP_HEAD) {
+        crate::pagemap::check_head(entry)?;
+    }
+    entry.check()
+}
+
+/// Returns crit's name of the magic. Kinds that share a magic share the name.
+fn magic_name(image: &Image<'_>) -> &'static str {
+    image.kind().magic.and_then(kinds::by_magic).unwrap_or(image.kind()).name
+}
+
+fn write_entry<'a, W: Write>(
+    entry: &RawEntry<'a>,
+    image: &Image<'a>,
+    options: &Options,
+    walker: &mut Walker<'a>,
+    text: &mut Text<'_, W>,
+) -> Result<(), DecodeError> {
+    text.begin(b'{')?;
+    let mut message = MessageText::new(text, options.pretty, image.is_big_endian());
+    walker.walk(entry.schema, &[entry.message], &mut message)?;
+    extra::write(entry, options.nopl, walker, &mut message)?;
+    Ok(text.end(b'}')?)
+}

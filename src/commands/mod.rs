@@ -1,0 +1,36 @@
+//! The commands: one file each, its arguments and the wiring of library calls to what is shown.
+
+
+mod crit;
+mod grep;
+
+mod list;
+mod mapping;
+
+mod show;
+mod summary;
+
+use clap::Subcommand;
+
+use crate::session::{Outcome, Session};
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Show(show::ShowArgs),
+    List(list::ListArgs),
+    Crit(crit::CritArgs),
+    Grep(grep::GrepArgs),
+}
+
+impl Command {
+    /// Runs the command; the exit status gathers in the session's voice.
+    pub fn run(&self, session: &Session<'_>) -> Outcome {
+        match self {
+            Self::Show(args) => show::run(session, args),
+            Self::List(args) => list::run(session, args),
+            Self::Crit(args) => crit::run(session, args),
+            Self::Grep(args) => grep::run(session, args),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! What a command works with: the voice, the readers' context, the evidence that was given.
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+use clap::{Args, ValueHint};
+use container_checkpoint::case::{Case, Choice, DumpId};
+use container_checkpoint::checkpoint::Checkpoint;
+use container_checkpoint::context::{Context, Limits};
+use container_checkpoint::evidence::{Nobody, Passenger};
+use container_checkpoint::gap::{Findings, Gap, Note};
+use container_checkpoint::memory::{Question, Ride};
+use container_checkpoint::naming::Locator;
+use serde_json::{Map, Value};
+
+use crate::cli::GlobalOptions;
+use crate::present::json;
+use crate::present::text::Text;
+use crate::ui::Ui;
+
+/// The evidence that a command is given.
+#[derive(Args, Clone, Debug)]
+pub struct EvidenceArgs {
+    /// Archives, directories, OCI layouts, or `-` for standard input; `EVIDENCE//NAME` chooses a dump
+    #[arg(required = true, value_name = "EVIDENCE", value_hint = ValueHint::AnyPath)]
+    pub evidence: Vec<OsString>,
+
+    /// Take all dumps of evidence that holds several
+    #[arg(long)]
+    pub all_dumps: bool,
+}
+
+/// What a command works with.
+pub struct Session<'u> {
+    /// The program's voice.
+    pub ui: &'u Ui,
+    /// What readers are given.
+    pub context: Context,
+}
+
+impl<'u> Session<'u> {
+    /// Makes a session from the options that all commands have.
+    pub fn new(ui: &'u Ui, options: &GlobalOptions) -> Self {
+        let limits = Limits { metadata: options.max_metadata, ..Limits::default() };
+        let context = Context { limits, threads: options.threads().get(), spool: options.spool.clone(), ..Context::default() };
+        Self { ui, context }
+    }
+
+    /// Opens all evidence. What can't be opened is told, and stops nothing.
+    pub fn open(&self, args: &EvidenceArgs) -> Case {
+        let mut case = Case::default();
+        args.evidence.iter().for_each(|name| self.add(&mut case, name, &mut Nobody));
+        case
+    }
+
+    /// Opens all evidence with a question riding along each first pass; the rides are in the order of the case's evidence.
+    pub fn open_riding<'m, Q: Question + 'm>(&self, args: &EvidenceArgs, make: impl Fn() -> Q + Copy + 'm) -> (Case, Vec<Ride<'m, Q>>) {
+        let mut case = Case::default();
+        let mut rides = Vec::new();
+        for name in &args.evidence {
+            let mut ride = Ride::new(make);
+            let opened_before = case.evidences.len();
+            self.add(&mut case, name, &mut ride);
+            if case.evidences.len() > opened_before {
+                rides.push(ride);
+            }
+        }
+        (case, rides)
+    }
+
+    fn add(&self, case: &mut Case, name: &OsString, passenger: &mut dyn Passenger) {
+        let progress = self.ui.progress(Text::name(name));
+        let context = Context { progress: std::sync::Arc::new(progress.callback()), ..self.context.clone() };
+        case.add(Locator::parse(name), &context, passenger);
+        drop(progress);
+        if let Some((_, error)) = case.failures.pop() {
+            self.ui.error(Text::own(error));
+        }
+    }
+
+    /// The dumps that a command takes, in order. Evidence that holds none, or several where one is needed, is told.
+    pub fn chosen<'c>(&self, case: &'c Case, args: &EvidenceArgs) -> Vec<Checkpoint<'c>> {
+        let choice = if args.all_dumps { Choice::All } else { Choice::One };
+        let mut chosen = Vec::new();
+        for (evidence, opened) in case.evidences.iter().enumerate() {
+            match opened.chosen(choice) {
+                Ok(dumps) => chosen.extend(dumps.into_iter().map(|dump| Checkpoint::new(case, DumpId { evidence, dump }))),
+                Err(error) => self.ui.error(Text::own(error)),
+            }
+        }
+        chosen
+    }
+
+    /// Tells gaps and notes on standard error; gaps also show in the exit status.
+    pub fn tell(&self, of: &Checkpoint<'_>, findings: &Findings) {
+        let evidence = of.evidence_name();
+        for Gap { what, place, why } in &findings.gaps {
+            self.ui.gap(Text::evidence(what), Text::evidence(format!("{evidence}//{place}")), Text::evidence(why));
+        }
+        for Note { what, place, why } in &findings.notes {
+            self.ui.note(Text::evidence(format!("{evidence}: {what} ({place}): {why}")));
+        }
+    }
+}
+
+/// A document of our JSON about one checkpoint.
+pub fn document(of: &Checkpoint<'_>, answer: Map<String, Value>, findings: &Findings) -> Value {
+    let mut all = Map::new();
+    json::text_fields(&mut all, "dump", of.name().as_bytes());
+    all.extend(answer);
+    let entry = |what: &str, place: &str, why: &str| json::gap(what.as_bytes(), place.as_bytes(), why.as_bytes());
+    let notes: Vec<Value> = findings.notes.iter().map(|note| entry(&note.what, &note.place, &note.why)).collect();
+    all.insert("notes".into(), notes.into());
+    let gaps = findings.gaps.iter().map(|gap| entry(&gap.what, &gap.place, &gap.why)).collect();
+    json::document(of.evidence_name().into(), all, gaps)
+}
+
+/// A command's result.
+pub type Outcome = Result<()>;
