@@ -3,6 +3,7 @@
 
 mod crit;
 mod grep;
+mod inspect;
 
 mod list;
 mod mapping;
@@ -19,6 +20,7 @@ use crate::session::{Outcome, Session};
 pub enum Command {
     Show(show::ShowArgs),
     List(list::ListArgs),
+    Inspect(inspect::InspectArgs),
     Crit(crit::CritArgs),
     Grep(grep::GrepArgs),
 }
@@ -29,6 +31,7 @@ impl Command {
         match self {
             Self::Show(args) => show::run(session, args),
             Self::List(args) => list::run(session, args),
+            Self::Inspect(args) => inspect::run(session, args),
             Self::Crit(args) => crit::run(session, args),
             Self::Grep(args) => grep::run(session, args),
         }

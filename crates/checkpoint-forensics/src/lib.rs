@@ -1,5 +1,6 @@
 //! Questions to a container checkpoint: search, cores, file system changes.
 
+pub mod core_dump;
 pub mod search;
 
 pub mod rootfs;

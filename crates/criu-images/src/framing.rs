@@ -6,8 +6,8 @@ use crate::error::{Error, Place, Result};
 use crate::kinds::{self, Entries, Head, IMG_COMMON, IMG_SERVICE, Kind, by_file_name};
 use crate::payload::{self, Payload, Reader, word32};
 use crate::required;
-use crate::schema::{Entry, messages};
 use crate::schema::tables::Message;
+use crate::schema::{Entry, messages};
 
 /// One image: its kind, and its entries, still as bytes.
 ///

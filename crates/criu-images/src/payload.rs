@@ -141,7 +141,8 @@ pub(crate) fn read<'a>(
         }
         PayloadRule::SharedMemory => {
             let size = number("size")?;
-            let elsewhere = optional_value(schema, message, "in_pagemaps", reader.place)?.is_some_and(|it| it != 0);
+            let elsewhere =
+                optional_value(schema, message, "in_pagemaps", reader.place)?.is_some_and(|it| it != 0);
             if elsewhere && !reader.content_despite_in_pagemaps(schema, size) {
                 Payload::None
             } else {

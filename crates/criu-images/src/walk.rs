@@ -170,7 +170,10 @@ impl<'a> Walker<'a> {
         // Of a singular field the last value counts; of a singular message all pieces together.
         frame.next += match field.label {
             Label::Repeated => 1,
-            _ => self.occurrences[first..frame.end].iter().take_while(|it| it.index == occurrence.index).count(),
+            _ => self.occurrences[first..frame.end]
+                .iter()
+                .take_while(|it| it.index == occurrence.index)
+                .count(),
         };
         let next = frame.next;
         let Type::Message(inner) = field.ty else {

@@ -67,15 +67,23 @@ fn compare(name: &str, archive: &Path, golden: &Path, pretty: bool) -> usize {
         options.pretty = pretty;
         let mut written = Vec::new();
         let file_name = stem.rsplit('/').next().unwrap();
-        let image = Image::parse_named(file_name.as_bytes(), bytes).unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
-        if let Err(e) = json::decode(&image, &options, &mut written) { println!("{name} {path} {e}"); continue }
+        let image = Image::parse_named(file_name.as_bytes(), bytes)
+            .unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
+        if let Err(e) = json::decode(&image, &options, &mut written) {
+            println!("{name} {path} {e}");
+            continue;
+        }
         let written = String::from_utf8(written).unwrap();
         let text = String::from_utf8_lossy(text);
         let text = text.trim_end();
         if written != text {
-            let (a,b) = written.lines().zip(text.lines()).find(|(a,b)| a!=b).unwrap_or_default();
-            let at = a.bytes().zip(b.bytes()).position(|(a,b)| a!=b).unwrap_or(0).saturating_sub(60);
-            println!("{name} {path}\n got {}\n want {}", a.get(at..).unwrap_or("").chars().take(150).collect::<String>(), b.get(at..).unwrap_or("").chars().take(150).collect::<String>());
+            let (a, b) = written.lines().zip(text.lines()).find(|(a, b)| a != b).unwrap_or_default();
+            let at = a.bytes().zip(b.bytes()).position(|(a, b)| a != b).unwrap_or(0).saturating_sub(60);
+            println!(
+                "{name} {path}\n got {}\n want {}",
+                a.get(at..).unwrap_or("").chars().take(150).collect::<String>(),
+                b.get(at..).unwrap_or("").chars().take(150).collect::<String>()
+            );
         }
         compared += 1;
     }
@@ -89,7 +97,8 @@ fn find<'a>(images: &'a BTreeMap<String, Vec<u8>>, stem: &str) -> Option<&'a Vec
     wanted.extend([base.to_owned(), format!("{base}.img")]);
     wanted.iter().find_map(|wanted| {
         let found = images.iter().find(|(path, _)| {
-            path.strip_suffix(wanted.as_str()).is_some_and(|before| before.is_empty() || before.ends_with('/'))
+            path.strip_suffix(wanted.as_str())
+                .is_some_and(|before| before.is_empty() || before.ends_with('/'))
         });
         found.map(|(_, bytes)| bytes)
     })

@@ -28,7 +28,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("ghost_file/symlink.img", "nopl", r#""extra": "... <0B>""#),
     ("ghost_file/times.img", "nopl", r#""extra": "... <0B>""#),
     ("ghost-file-1.img", "nopl", r#""extra": "... <17B>""#),
-    ("bad/tcp-stream-two-entries.img", "nopl", "\"... <20B>\"\n        },\n        {\n            \"inq_len\": 10,"),
+    (
+        "bad/tcp-stream-two-entries.img",
+        "nopl",
+        "\"... <20B>\"\n        },\n        {\n            \"inq_len\": 10,",
+    ),
     ("tcp_stream/three.img", "nopl", "\"... <0B>\"\n        },\n        {\n            \"inq_len\": "),
     // Entries that crit does not find.
     ("ghost_file/none.img", "decode", r#"{"magic": "GHOST_FILE", "entries": []}"#),
@@ -36,9 +40,17 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("ipcns_shm/in-pagemaps-two.img", "decode", r#""in_pagemaps": true, "extra": ""}, {"desc": {"key": 0, "#),
     ("ipcns_shm/in-pagemaps-two.img", "pretty", "\"extra\": \"\"\n        },\n        {"),
     ("ipcns_shm/in-pagemaps-two.img", "nopl", "\"extra\": \"... <8KB>\"\n        },\n        {"),
-    ("nohandler/binfmt_misc.img", "decode", r#"{"magic": "BINFMT_MISC", "entries": [{"name": "a", "enabled": true, "#),
+    (
+        "nohandler/binfmt_misc.img",
+        "decode",
+        r#"{"magic": "BINFMT_MISC", "entries": [{"name": "a", "enabled": true, "#,
+    ),
     ("nohandler/binfmt_misc.img", "pretty", r#""interpreter": "/bin/sh""#),
-    ("nohandler/pidfd.img", "decode", r#"{"magic": "PIDFD", "entries": [{"id": 240026, "ino": 5458, "flags": 302314, "#),
+    (
+        "nohandler/pidfd.img",
+        "decode",
+        r#"{"magic": "PIDFD", "entries": [{"id": 240026, "ino": 5458, "flags": 302314, "#,
+    ),
     ("nohandler/pidfd.img", "pretty", r#""nspid": -59632"#),
     // Payloads that crit's info counts as entries, and kinds that it does not know.
     ("pipes-data.img", "info", "\"count\": 1\n"),
@@ -49,7 +61,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("nohandler/binfmt_misc.img", "info", "\"count\": 1\n"),
     ("nohandler/pidfd.img", "info", "\"count\": 1\n"),
     // Values that crit fails on or drops.
-    ("wire/comm-not-utf8.img", "decode", r#""comm": "\ufffdt\ufffd"}}], "coldcase": {"entries": [{"entry": 0, "#),
+    (
+        "wire/comm-not-utf8.img",
+        "decode",
+        r#""comm": "\ufffdt\ufffd"}}], "coldcase": {"entries": [{"entry": 0, "#,
+    ),
     ("wire/comm-not-utf8.img", "pretty", r#""comm": "MgPpdOk=""#),
     ("wire/string-not-utf8.img", "decode", r#""name": "/\ufffd\ufffdab"}]"#),
     ("wire/string-not-utf8.img", "pretty", r#""name": "MgUv//5hYg==""#),
@@ -57,10 +73,18 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("wire/enum-unknown-optional.img", "pretty", r#""lsmtype": 99"#),
     ("wire/enum-unknown-required.img", "decode", r#"{"mtype": 99}]}"#),
     ("wire/enum-unknown-required.img", "pretty", r#""mtype": 99"#),
-    ("wire/inet-addr-0-2-3-words.img", "pretty", "\"src_addr\": [\n                1,\n                2,\n                3,\n                4,\n                5\n"),
+    (
+        "wire/inet-addr-0-2-3-words.img",
+        "pretty",
+        "\"src_addr\": [\n                1,\n                2,\n                3,\n                4,\n                5\n",
+    ),
     // Parts that JSON cannot carry ride in the side key.
     ("wire/field-order.img", "decode", r#"{"entry": 0, "fields": ["sid", "ppid", "pid", "pgid"]}"#),
-    ("wire/unknown-fields.img", "decode", r#"[500, "varint", 7], [501, "bytes", "Z29uZQ=="], [502, "fixed32", 16"#),
+    (
+        "wire/unknown-fields.img",
+        "decode",
+        r#"[500, "varint", 7], [501, "bytes", "Z29uZQ=="], [502, "fixed32", 16"#,
+    ),
     ("wire/group.img", "decode", r#"[60, "raw", "4wMIAeQD"]"#),
     ("wire/long-varint.img", "decode", r#"{"pid": "CIGAgAA="}, "ppid""#),
     ("wire/repeated-scalar-twice.img", "decode", r#"[[1, "varint", 1], "ppid", "pgid", "sid", "pid"]"#),
@@ -70,7 +94,11 @@ const DIFFERENCES: &[(&str, &str, &str)] = &[
     ("wire/u32-over-32-bits.img", "decode", r#"{"pid": "CIWAgICAIA=="}"#),
     ("v1.0/pstree.img", "decode", r#"], "coldcase": {"head": "none"}}"#),
     ("head/inventory-with-common-word.img", "decode", r#"], "coldcase": {"head": "common"}}"#),
-    ("unixsk/names-lossy.img", "decode", r#", "coldcase": {"entries": [{"entry": 0, "fields": ["id", "ino", "#),
+    (
+        "unixsk/names-lossy.img",
+        "decode",
+        r#", "coldcase": {"entries": [{"entry": 0, "fields": ["id", "ino", "#,
+    ),
 ];
 
 #[test]
@@ -83,11 +111,16 @@ fn images_read_as_crit_reads_them() {
             let file = answer["file"].as_str().unwrap();
             for operation in ["decode", "pretty", "nopl", "info"] {
                 // crit 4.3 where it differs from 4.2.1: the newer one knows more fields and has fewer faults.
-                let Some(golden) = answer["v4.3"].get(operation).or_else(|| answer.get(operation)) else { continue };
+                let Some(golden) = answer["v4.3"].get(operation).or_else(|| answer.get(operation)) else {
+                    continue;
+                };
                 compared += 1;
                 let ours = run(file, &cases.images[file], operation);
                 if let Err(why) = judge(file, operation, golden, &ours, &corrections) {
-                    wrong.push(format!("{}/{file} {operation}: {why}\n   crit: {golden}\n   ours: {ours:?}", cases.name));
+                    wrong.push(format!(
+                        "{}/{file} {operation}: {why}\n   crit: {golden}\n   ours: {ours:?}",
+                        cases.name
+                    ));
                 }
             }
         }
@@ -112,7 +145,9 @@ fn crits_texts_become_the_images_that_crit_makes_of_them() {
                     continue;
                 }
                 let newer = |key: &str| answer["v4.3"].get(key).unwrap_or(&answer[key]);
-                let (Some(text), expected) = (newer(operation)["out"].as_str(), newer(result)) else { continue };
+                let (Some(text), expected) = (newer(operation)["out"].as_str(), newer(result)) else {
+                    continue;
+                };
                 let mut image = Vec::new();
                 let encoded = json::encode(text.as_bytes(), &mut image);
                 let hex = || image.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -180,7 +215,11 @@ fn judge(
     if operation == "info" {
         if let Some(right) = corrections.iter().filter(of_file).find(|it| it["op"] == "info") {
             let ours: Value = serde_json::from_str(ours.as_ref()?).unwrap();
-            return if ours == right["right"] { Ok(()) } else { Err(format!("should be {}", right["right"])) };
+            return if ours == right["right"] {
+                Ok(())
+            } else {
+                Err(format!("should be {}", right["right"]))
+            };
         }
         if file.starts_with("bad/") {
             return Ok(()); // crit counts in damaged images too; tests/damage.rs has what we do

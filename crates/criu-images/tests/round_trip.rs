@@ -1,30 +1,40 @@
-//! Decode, then encode: the same bytes, for every image and in both forms of the text.
+//! Decode, then encode: the same bytes, for every image, damaged ones too, and in both forms of the text.
 
 mod common;
 
-use criu_images::framing::Image;
-use criu_images::json::{self, Options};
+use common::there_and_back;
 
-fn there_and_back(name: &str, bytes: &[u8]) {
-    let base = name.rsplit('/').next().unwrap();
-    let Ok(image) = Image::parse_named(base.as_bytes(), bytes) else { return };
-    for pretty in [false, true] {
-        let options = Options { pretty, salvage: true, ..Options::default() };
-        let mut text = Vec::new();
-        let decoded = json::decode(&image, &options, &mut text);
-        let mut again = Vec::new();
-        if let Err(error) = json::encode(&text, &mut again) {
-            panic!("{name}: {error}\n{}", String::from_utf8_lossy(&text));
+#[test]
+fn images_come_back_from_both_forms() {
+    let mut images = 0;
+    for cases in common::in_repository() {
+        for (name, bytes) in &cases.images {
+            images += usize::from(there_and_back(name, bytes));
         }
-        assert!(again == bytes, "{name} (pretty: {pretty}, {decoded:?}): {} of {} bytes\n{}", again.len(), bytes.len(), String::from_utf8_lossy(&text));
     }
+    assert!(images > 600, "only {images} images were read");
 }
 
 #[test]
-fn images_of_the_repository_come_back() {
-    for cases in common::in_repository() {
-        for (name, bytes) in &cases.images {
-            there_and_back(name, bytes);
+fn real_images_of_the_corpus_come_back() {
+    let Some(root) = common::corpus() else { return };
+    let mut images = 0;
+    for folder in
+        ["checkpoints", "checkpoints/generations", "cases/core", "cases/aarch64", "cases/crit-x/net"]
+    {
+        for entry in std::fs::read_dir(root.join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            if !(name.ends_with(".tar.zst") || name.ends_with(".tar")) || name.contains("oci") {
+                continue;
+            }
+            for (member, bytes) in common::images(&path) {
+                let is_image = member.ends_with(".img") || member.ends_with("stats-dump");
+                if is_image && !member.contains("pages-") {
+                    images += usize::from(there_and_back(&format!("{name}/{member}"), &bytes));
+                }
+            }
         }
     }
+    assert!(images > 3000, "only {images} images were read");
 }

@@ -100,7 +100,7 @@ impl<'a> Changes<'a> {
             let mut entry = self.entry(number, ordinal, found);
             if !entry.is_deletion() {
                 let here = self.entries.len();
-                self.settle_contents(&mut entry, here, &by_name);
+                self.settle_name(&mut entry, here, &by_name);
                 if let Some(earlier) = by_name.insert(entry.stored_name.clone(), here) {
                     self.entries[earlier].replaced = true;
                 }
@@ -159,23 +159,22 @@ impl<'a> Changes<'a> {
             path,
             stored_name: member.path,
             facts: Some(facts),
-            source: Some(Source { ordinal, body: member.body, contents: None }),
+            source: Some(Source { ordinal, body: member.body, same_as: None }),
         }
     }
 
-    /// Finds out whose contents an entry has. A hard link leads to an earlier entry of its archive, as in unpacking; what holds for the
+    /// Finds out what an entry is another name of. A hard link leads to an earlier entry of its archive, as in unpacking; what holds for the
     /// file itself then holds for it.
-    fn settle_contents(&self, entry: &mut Entry, here: usize, by_name: &HashMap<Vec<u8>, usize>) {
+    fn settle_name(&self, entry: &mut Entry, here: usize, by_name: &HashMap<Vec<u8>, usize>) {
         let (Some(facts), Some(source)) = (&mut entry.facts, &mut entry.source) else { return };
-        if facts.kind == MemberKind::File {
-            source.contents = Some(here);
-        } else if facts.kind == MemberKind::HardLink {
-            let target = facts.link.as_deref().and_then(|link| by_name.get(plain_path(link)));
-            source.contents = target.and_then(|&target| self.entries[target].source.as_ref()?.contents);
-            let file = source.contents.and_then(|contents| self.entries[contents].facts.as_ref());
-            if let Some(file) = file {
-                (facts.size, facts.sha256, facts.present) = (file.size, file.sha256, file.present);
-            }
+        if facts.kind != MemberKind::HardLink {
+            source.same_as = Some(here);
+            return;
+        }
+        let target = facts.link.as_deref().and_then(|link| by_name.get(plain_path(link)));
+        source.same_as = target.and_then(|&target| self.entries[target].source.as_ref()?.same_as);
+        if let Some(file) = source.same_as.and_then(|file| self.entries[file].facts.as_ref()) {
+            (facts.size, facts.sha256, facts.present) = (file.size, file.sha256, file.present);
         }
     }
 

@@ -2,6 +2,8 @@
 
 use container_checkpoint::evidence::{Body, MemberKind, ModificationTime};
 
+use super::changes::Changes;
+
 /// A file in a store, or a deletion that the store records.
 #[derive(Clone, Debug)]
 pub struct Entry {
@@ -82,8 +84,22 @@ pub(super) struct Source {
     /// Its number among the entries that a walk over the store meets, or in its layer.
     pub(super) ordinal: usize,
     pub(super) body: Body,
-    /// The entry (number in [`Changes::entries`](super::Changes::entries)) whose contents these are: itself, or where a hard link leads. `None` without contents.
-    pub(super) contents: Option<usize>,
+    /// The entry that it is another name of (number in [`Changes::entries`](super::Changes::entries)): itself, or where a hard link leads;
+    /// `None` when that is not in the archive.
+    pub(super) same_as: Option<usize>,
+}
+
+impl Changes<'_> {
+    /// The file whose contents an entry has: itself, or where a hard link leads. Else what the entry is, or what the link leads to, if that
+    /// is in the archive.
+    pub(super) fn file_behind(&self, number: usize) -> Result<usize, Option<MemberKind>> {
+        let entry = self.entries.get(number);
+        let same_as = entry.and_then(|entry| entry.source.as_ref()?.same_as).ok_or(None)?;
+        match self.entries[same_as].kind() {
+            Some(MemberKind::File) => Ok(same_as),
+            kind => Err(kind),
+        }
+    }
 }
 
 /// A few words for what an entry is, as messages need them: `a symbolic link`.

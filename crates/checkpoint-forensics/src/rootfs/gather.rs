@@ -80,7 +80,7 @@ fn errand(index: &Index, stores: &[Store], hash: bool, rider: &Rider) -> Errand 
         match store.origin {
             Origin::Archive(id) => {
                 let seen = rider.archives.get(&id);
-                let is_enough = seen.is_some_and(|seen| !hash || rider.hashes());
+                let is_enough = seen.is_some_and(|_| !hash || rider.hashes());
                 if matches!(index.member(id).body, Body::Passing) && !is_enough {
                     errand.archives.insert(id);
                 }

@@ -10,25 +10,34 @@
 //! A compressed evidence is read once if a [`Rider`] rode along when it was opened and nothing but its findings is asked for; contents that it
 //! did not keep cost a second pass.
 
+mod beneath;
+mod cat;
 mod changes;
 mod collect;
+mod contents;
 mod deletions;
 mod entry;
 mod error;
+mod extract;
 mod gather;
 mod losses;
 mod made_by;
 mod missing;
 mod places;
+mod plan;
 mod rider;
+mod select;
 mod store;
 
+pub use cat::{Cat, CatOptions};
 pub use changes::{Changes, Order, Subject};
 pub use collect::Keep;
 pub use deletions::Deletions;
 pub use entry::{Change, Entry, Facts};
 pub use error::{Error, Result};
+pub use extract::{Extracted, Refused, Selection, Stores, Written};
 pub use losses::known_losses;
 pub use places::{Places, TmpfsMount};
+pub use plan::Refusal;
 pub use rider::Rider;
 pub use store::{Store, StoreKind};

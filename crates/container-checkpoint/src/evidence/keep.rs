@@ -34,7 +34,6 @@ const CONTENTS: &[&str] = &[
     "fifo-data",
     "ghost-file-",
     "ipcns-msg-",
-    "ipcns-shm-",
     "pages-",
     "pipes-data",
     "sk-queues",

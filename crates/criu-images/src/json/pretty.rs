@@ -143,10 +143,13 @@ pub(crate) fn number(field: &Field, text: &str) -> Option<i128> {
 
 /// Reads an address into the words that [`address`] writes.
 pub(crate) fn words(text: &str, big_endian: bool) -> Option<Vec<u32>> {
-    let word = |bytes: [u8; 4]| if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
+    let word =
+        |bytes: [u8; 4]| if big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
     match text.parse().ok()? {
         IpAddr::V4(address) => Some(vec![word(address.octets())]),
-        IpAddr::V6(address) => Some(address.octets().as_chunks().0.iter().map(|bytes| word(*bytes)).collect()),
+        IpAddr::V6(address) => {
+            Some(address.octets().as_chunks().0.iter().map(|bytes| word(*bytes)).collect())
+        }
     }
 }
 
@@ -165,7 +168,11 @@ pub(crate) fn size(bytes: u64) -> String {
     let mut unit = bytes as f64;
     for name in ["", "K", "M", "G", "T", "P", "E"] {
         if unit < 1024.0 {
-            return if unit.fract() == 0.0 { format!("{unit:.0}{name}B") } else { format!("{unit:.1}{name}B") };
+            return if unit.fract() == 0.0 {
+                format!("{unit:.0}{name}B")
+            } else {
+                format!("{unit:.1}{name}B")
+            };
         }
         unit /= 1024.0;
     }

@@ -69,7 +69,8 @@ pub(crate) fn decode(text: &[u8]) -> Vec<u8> {
             [] => {}
             // A soft break: nothing of it belongs to the bytes.
             [b'\n' | b'\r', ..] => {
-                at += text[at..].iter().position(|&byte| byte == b'\n').map_or(text.len() - at, |end| end + 1);
+                at +=
+                    text[at..].iter().position(|&byte| byte == b'\n').map_or(text.len() - at, |end| end + 1);
             }
             [b'=', ..] => {
                 out.push(b'=');

@@ -1,9 +1,13 @@
 //! Images and crit's answers, from the repository and, if there is one, from the larger corpus.
 
+#![allow(dead_code)] // each test uses its part
+
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use criu_images::framing::Image;
+use criu_images::json::{self, Options};
 use serde_json::Value;
 
 /// Images of one place with crit's answers, one record an image.
@@ -71,4 +75,26 @@ pub fn unpack(path: &Path) -> Vec<u8> {
     let mut unpacked = Vec::new();
     ruzstd::decoding::StreamingDecoder::new(bytes.as_slice()).unwrap().read_to_end(&mut unpacked).unwrap();
     unpacked
+}
+
+/// Checks that an image comes back, damaged or not; false if it is no image at all.
+pub fn there_and_back(name: &str, bytes: &[u8]) -> bool {
+    let base = name.rsplit('/').next().unwrap();
+    let Ok(image) = Image::parse_named(base.as_bytes(), bytes) else { return false };
+    let mut forms = Vec::new();
+    for pretty in [false, true] {
+        let options = Options { pretty, salvage: true, ..Options::default() };
+        let mut text = Vec::new();
+        let decoded = json::decode(&image, &options, &mut text);
+        let mut again = Vec::new();
+        let encoded = json::encode(&text, &mut again);
+        assert!(
+            again == bytes,
+            "{name} (pretty: {pretty}): {decoded:?}, {encoded:?}\n{}\n{bytes:02x?}",
+            String::from_utf8_lossy(&text)
+        );
+        forms.push(decoded.is_ok());
+    }
+    assert_eq!(forms[0], forms[1]);
+    true
 }

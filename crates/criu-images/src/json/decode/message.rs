@@ -8,7 +8,6 @@ use crate::json::{pretty, quoted};
 use crate::schema::tables::{Field, Label};
 use crate::walk::{Scalar, Sink, names_of};
 
-
 /// Writes the fields of messages.
 pub(crate) struct MessageText<'t, 'w, W: Write> {
     pub text: &'t mut Text<'w, W>,
@@ -63,7 +62,9 @@ impl<W: Write> Sink for MessageText<'_, '_, W> {
                 None => self.text.signed(number.into())?,
             },
             Scalar::Bytes(bytes) if field.options.text => self.text.string(bytes)?,
-            Scalar::Bytes(bytes) if field.options.conv.is_some() => self.text.string(&quoted::encode(bytes))?,
+            Scalar::Bytes(bytes) if field.options.conv.is_some() => {
+                self.text.string(&quoted::encode(bytes))?
+            }
             Scalar::Bytes(bytes) => self.text.base64_lines(&[bytes])?,
         }
         Ok(())

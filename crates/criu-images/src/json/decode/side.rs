@@ -256,7 +256,11 @@ fn has_plain_head(field: &WireField<'_>, slice: &[u8]) -> bool {
 }
 
 /// Writes a field that JSON does not have: readable, and in bytes if the number alone would not give them back.
-fn write_verbatim<W: Write>(field: &WireField<'_>, slice: &[u8], text: &mut Text<'_, W>) -> Result<(), DecodeError> {
+fn write_verbatim<W: Write>(
+    field: &WireField<'_>,
+    slice: &[u8],
+    text: &mut Text<'_, W>,
+) -> Result<(), DecodeError> {
     let mut plain = MessageWriter::default();
     let form = match field.value {
         Value::Varint(value) => {

@@ -209,7 +209,9 @@ mod tests {
 
     #[test]
     fn base64_breaks_lines_as_pythons() {
-        for (length, expected) in [(0, vec![]), (1, vec![4]), (57, vec![76]), (58, vec![76, 4]), (114, vec![76, 76])] {
+        for (length, expected) in
+            [(0, vec![]), (1, vec![4]), (57, vec![76]), (58, vec![76, 4]), (114, vec![76, 76])]
+        {
             let bytes = vec![0xa5; length];
             let (head, tail) = bytes.split_at(length / 3);
             let text = written(false, |out| out.base64_lines(&[head, tail]));

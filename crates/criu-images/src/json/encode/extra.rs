@@ -51,8 +51,12 @@ pub(crate) fn write(
             base64(text).map_err(|why| Misfit::new(&path, why))?;
             return Err(Misfit::new(&path, "expected a list"));
         }
-        (PayloadRule::TcpStream, _) => return Err(Misfit::new(&path, "expected an object with inq and outq")),
-        (PayloadRule::Semaphores | PayloadRule::Messages, _) => return Err(Misfit::new(&path, "expected a list")),
+        (PayloadRule::TcpStream, _) => {
+            return Err(Misfit::new(&path, "expected an object with inq and outq"));
+        }
+        (PayloadRule::Semaphores | PayloadRule::Messages, _) => {
+            return Err(Misfit::new(&path, "expected a list"));
+        }
         (_, extra) => bytes(extra, &path, out)?,
     }
     Ok(())
@@ -65,7 +69,13 @@ fn bytes(value: &Json<'_>, path: &str, out: &mut Vec<u8>) -> Result<(), Misfit> 
 }
 
 /// Appends zeros up to a multiple of `unit`, or what the side key has in place of zeros.
-fn pad(out: &mut Vec<u8>, start: usize, unit: usize, odd: Option<&Json<'_>>, path: &str) -> Result<(), Misfit> {
+fn pad(
+    out: &mut Vec<u8>,
+    start: usize,
+    unit: usize,
+    odd: Option<&Json<'_>>,
+    path: &str,
+) -> Result<(), Misfit> {
     let length = out.len() - start;
     let missing = length.next_multiple_of(unit) - length;
     let mut padding = Vec::new();
@@ -101,7 +111,8 @@ fn messages(
             Some(items) => record::write(builder, &messages::IPC_MSG, object, items, &path, &mut message)?,
             None => builder.write(&messages::IPC_MSG, object, &path, &mut message)?,
         }
-        let length = u32::try_from(message.bytes.len()).map_err(|_| Misfit::new(&path, "longer than 4 GiB"))?;
+        let length =
+            u32::try_from(message.bytes.len()).map_err(|_| Misfit::new(&path, "longer than 4 GiB"))?;
         out.extend(if builder.big_endian { length.to_be_bytes() } else { length.to_le_bytes() });
         out.extend_from_slice(&message.bytes);
         let start = out.len();

@@ -82,7 +82,10 @@ impl Builder {
             let path = member_path(&frame.path, field, frame.message);
             frame.message += 1;
             if frames.len() >= MOST_LEVELS {
-                return Err(Misfit { path, why: format!("more than {MOST_LEVELS} messages inside each other") });
+                return Err(Misfit {
+                    path,
+                    why: format!("more than {MOST_LEVELS} messages inside each other"),
+                });
             }
             out.begin(field.number);
             frames.push(self.open(inner, object, path)?);

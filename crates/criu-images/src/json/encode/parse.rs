@@ -74,7 +74,11 @@ impl<'j> Parser<'j> {
     /// Checks that the text is over.
     pub fn end(&mut self) -> Result<(), EncodeError> {
         self.blanks();
-        if self.at < self.text.len() { Err(self.error("something follows the end".to_owned())) } else { Ok(()) }
+        if self.at < self.text.len() {
+            Err(self.error("something follows the end".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads a value without keeping it.
@@ -137,16 +141,20 @@ impl<'j> Parser<'j> {
 
     fn token(&mut self) -> Result<Token<'j>, EncodeError> {
         self.blanks();
-        let Some(&byte) = self.text.get(self.at) else { return Err(self.error("the text ends here".to_owned())) };
+        let Some(&byte) = self.text.get(self.at) else {
+            return Err(self.error("the text ends here".to_owned()));
+        };
         let rest = &self.text[self.at..];
-        for (word, value) in [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))] {
+        for (word, value) in [("null", Json::Null), ("true", Json::Bool(true)), ("false", Json::Bool(false))]
+        {
             if rest.starts_with(word.as_bytes()) {
                 self.at += word.len();
                 return Ok(Token::Value(value));
             }
         }
         if byte == b'-' || byte.is_ascii_digit() {
-            let is_part = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+            let is_part =
+                |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
             let length = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
             self.at += length;
             let number = std::str::from_utf8(&rest[..length]).unwrap_or_default();
@@ -171,7 +179,8 @@ impl<'j> Parser<'j> {
         let mut text = Vec::new();
         loop {
             let rest = self.text.get(self.at..).unwrap_or_default();
-            let plain = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
+            let plain =
+                rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20)).unwrap_or(rest.len());
             let (plain, rest) = rest.split_at(plain);
             if std::str::from_utf8(plain).is_err() {
                 return Err(self.error("a string that is not UTF-8".to_owned()));
@@ -233,11 +242,13 @@ impl<'j> Parser<'j> {
 
     fn blanks(&mut self) {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        self.at += rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).unwrap_or(rest.len());
+        self.at +=
+            rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\n' | b'\r')).unwrap_or(rest.len());
     }
 
     fn error(&self, what: String) -> EncodeError {
-        let line = 1 + self.text[..self.at.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count();
+        let line =
+            1 + self.text[..self.at.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count();
         EncodeError::Json { line: line as u64, offset: self.at as u64, what }
     }
 }
@@ -254,7 +265,8 @@ mod tests {
 
     #[test]
     fn values_of_all_sorts() {
-        let object = tree(r#" {"a": [1, -2.5e3, "x\n\u00e9\ud83d\ude00", true, null, {}], "a": []} "#).unwrap();
+        let object =
+            tree(r#" {"a": [1, -2.5e3, "x\n\u00e9\ud83d\ude00", true, null, {}], "a": []} "#).unwrap();
         let Json::Object(members) = &object else { panic!("{object:?}") };
         assert_eq!(members.get("a"), Some(&Json::List(Vec::new())));
         let Json::List(values) = &members.0[0].1 else { panic!() };
@@ -273,8 +285,24 @@ mod tests {
     #[test]
     fn what_is_no_json_is_refused() {
         for text in [
-            "", "{", "[1,]", "[1 2]", "{\"a\" 1}", "{\"a\":}", "{1:2}", "\"a", "\"\\x\"", "[}", "{]", "nul", "\"\n\"",
-            "[1] 2", ":", "{\"a\":1,}", "\"\\u12\"", "\"\\u+123\"",
+            "",
+            "{",
+            "[1,]",
+            "[1 2]",
+            "{\"a\" 1}",
+            "{\"a\":}",
+            "{1:2}",
+            "\"a",
+            "\"\\x\"",
+            "[}",
+            "{]",
+            "nul",
+            "\"\n\"",
+            "[1] 2",
+            ":",
+            "{\"a\":1,}",
+            "\"\\u12\"",
+            "\"\\u+123\"",
         ] {
             assert!(tree(text).is_err(), "{text}");
         }

@@ -48,7 +48,10 @@ pub(crate) fn write(
         if let Some((field, object, items, path)) = inner {
             let Type::Message(inner) = field.ty else { continue };
             if frames.len() >= MOST_LEVELS {
-                return Err(Misfit { path, why: format!("more than {MOST_LEVELS} messages inside each other") });
+                return Err(Misfit {
+                    path,
+                    why: format!("more than {MOST_LEVELS} messages inside each other"),
+                });
             }
             out.begin(field.number);
             frames.push(open(builder, inner, object, items, path)?);
@@ -89,7 +92,9 @@ fn write_item<'t, 'j>(
             let [(name, form)] = members.as_slice() else { return Err(odd_item(frame)) };
             let (index, field) = field_named(frame, name)?;
             match form {
-                Json::List(items) => return Ok(next_message(frame, index).map(|(it, path)| (field, it, &items[..], path))),
+                Json::List(items) => {
+                    return Ok(next_message(frame, index).map(|(it, path)| (field, it, &items[..], path)));
+                }
                 Json::Text(digits) => {
                     let bytes = base64(digits).map_err(|why| Misfit::new(&frame.path, why))?;
                     write_raw(builder, frame, index, &bytes, out)?;
@@ -110,7 +115,10 @@ fn field_named(frame: &Frame<'_, '_>, name: &[u8]) -> Result<(usize, &'static Fi
     let fields = frame.schema.fields.iter().enumerate();
     fields.into_iter().find(|(_, field)| field.name.as_bytes() == name).ok_or_else(|| {
         let name = String::from_utf8_lossy(name);
-        Misfit::new(&frame.path, format!("the side key names a field {name} that {} has not", frame.schema.name))
+        Misfit::new(
+            &frame.path,
+            format!("the side key names a field {name} that {} has not", frame.schema.name),
+        )
     })
 }
 
@@ -174,7 +182,10 @@ fn write_raw(
         pieces.extend(later_pieces(frame, field));
     }
     let recorded = canonical_form(frame.schema, &pieces).map_err(|fault| {
-        Misfit::new(&frame.path, format!("the side key has bytes for {} that are no field: {}", field.name, fault.what))
+        Misfit::new(
+            &frame.path,
+            format!("the side key has bytes for {} that are no field: {}", field.name, fault.what),
+        )
     })?;
     let count = count_values(field, bytes).unwrap_or(0);
     let before = frame.taken[index];

@@ -33,7 +33,8 @@ pub(crate) fn scalars(field: &Field, values: &[Json<'_>], big_endian: bool) -> R
                 let words = std::str::from_utf8(text).ok().and_then(|text| pretty::words(text, big_endian));
                 match words {
                     Some(words) => {
-                        scalars.extend(words.into_iter().map(|it| Owned::Number(Scalar::Unsigned(it.into()))));
+                        scalars
+                            .extend(words.into_iter().map(|it| Owned::Number(Scalar::Unsigned(it.into()))));
                     }
                     None => scalars.push(scalar(field, value)?),
                 }
@@ -47,7 +48,9 @@ pub(crate) fn scalars(field: &Field, values: &[Json<'_>], big_endian: bool) -> R
 fn scalar(field: &Field, value: &Json<'_>) -> Result<Owned, String> {
     match (field.ty, value) {
         (Type::Bytes, Json::Text(text)) if field.options.text => Ok(Owned::Bytes(text.clone())),
-        (Type::Bytes, Json::Text(text)) if field.options.conv.is_some() => Ok(Owned::Bytes(quoted::decode(text))),
+        (Type::Bytes, Json::Text(text)) if field.options.conv.is_some() => {
+            Ok(Owned::Bytes(quoted::decode(text)))
+        }
         (Type::Bytes, Json::Text(text)) => base64(text).map(Owned::Bytes),
         (Type::Bytes, _) => Err("expected a string".to_owned()),
         (Type::Bool, Json::Bool(value)) => Ok(Owned::Number(Scalar::Bool(*value))),

@@ -1,0 +1,159 @@
+//! ELF cores: each live process of a dump as a file that debuggers open.
+//!
+//! A core has the kernel's form. Its registers are those of the image, so a thread that CRIU stopped inside a system call stands before it, as it would after
+//! a restore. Memory is what the images hold and what is known to be zero; pages that are only in files, and what the evidence lost, are not in
+//! the core, and debuggers say so instead of showing zeros.
+
+mod elf;
+mod files_note;
+mod layout;
+mod notes;
+mod output;
+mod prstatus;
+mod psinfo;
+mod question;
+mod subject;
+mod x86;
+
+use std::path::PathBuf;
+
+use container_checkpoint::case::{Case, DumpId};
+use container_checkpoint::context::Context;
+use container_checkpoint::gap::Findings;
+use container_checkpoint::ids::Pid;
+use container_checkpoint::memory::{self, Ride};
+use container_checkpoint::model::{Model, Process};
+
+pub use layout::{Absence, Absent};
+pub use question::CoreDump;
+pub use subject::Refusal;
+
+use subject::Subject;
+
+/// What cores are asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where they go, as `core.PID`. It is made if there is none.
+    pub directory: PathBuf,
+    /// Only of these processes; of all live ones when empty.
+    pub pids: Vec<Pid>,
+    /// Whether files of these names are replaced.
+    pub overwrite: bool,
+}
+
+/// The cores of a dump.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What was written, in the order of the process tree.
+    pub written: Vec<Written>,
+    /// Who got no core.
+    pub skipped: Vec<Skipped>,
+    /// What could not be had of the dump's memory as a whole, and what is odd about it.
+    pub findings: Findings,
+}
+
+/// A core that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Whose it is.
+    pub pid: Pid,
+    /// The file.
+    pub path: PathBuf,
+    /// Its length in bytes, holes included.
+    pub bytes: u64,
+    /// How many threads it has.
+    pub threads: usize,
+    /// Threads that are not in it, because their registers can't be had.
+    pub threads_without_registers: Vec<Pid>,
+    /// Memory that the evidence names and does not yield, ascending.
+    pub absent: Vec<Absent>,
+    /// Bytes of mapped file pages that were never written to: a debugger takes them from the files.
+    pub left_to_files: u64,
+    /// Bytes that CRIU never dumps.
+    pub not_captured: u64,
+    /// Whether CRIU cut the auxiliary vector: it keeps 22 entries.
+    pub auxv_was_cut: bool,
+    /// Mappings of files that are not listed: the note of mapped files has room for 16 MiB.
+    pub unnamed_mappings: usize,
+}
+
+/// A process without a core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Who.
+    pub pid: Pid,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// Why no core could be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The evidence can't be read.
+    #[error(transparent)]
+    Checkpoint(#[from] container_checkpoint::error::Error),
+    /// A file of that name is there, and may not be replaced.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file can't be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The core that it was to become.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl Options {
+    /// The core of a process.
+    pub fn path(&self, pid: Pid) -> PathBuf {
+        self.directory.join(format!("core.{pid}"))
+    }
+}
+
+/// Writes the core of each process that the options choose, in one pass over the dump's pages.
+///
+/// A ride must have been made with the same options: `Ride::new(|| CoreDump::new(options.clone(), &context))`.
+///
+/// # Errors
+/// When a core exists and may not be replaced, when a file can't be written, when the evidence can't be read a second time and that is needed, when the caller
+/// asked to stop. No core is left half written.
+pub fn write(
+    case: &Case,
+    id: DumpId,
+    model: &Model,
+    context: &Context,
+    ride: Option<&mut Ride<'_, CoreDump>>,
+    options: &Options,
+) -> Result<Answer, Error> {
+    let candidates = candidates(model, &options.pids);
+    let pids: Vec<Pid> = candidates.iter().filter(|(_, subject)| subject.is_ok()).map(|(pid, _)| *pid).collect();
+    if !options.overwrite
+        && let Some(path) = pids.iter().map(|pid| options.path(*pid)).find(|path| path.symlink_metadata().is_ok())
+    {
+        return Err(Error::Exists { path });
+    }
+    let mut findings = Findings::default();
+    let (written, skipped) = if pids.is_empty() {
+        CoreDump::new(options.clone(), context).finish(model, candidates)?
+    } else {
+        let make = || CoreDump::new(Options { pids, ..options.clone() }, context);
+        let answered = memory::answer(case, id, context, ride, make)?;
+        findings = answered.findings;
+        answered.question.finish(model, candidates)?
+    };
+    Ok(Answer { written, skipped, findings })
+}
+
+/// Who is to get a core, in the order of the process tree; then who was asked for and is not in it.
+fn candidates<'m>(model: &'m Model, pids: &[Pid]) -> Vec<question::Candidate<'m>> {
+    let chosen = |process: &&Process| pids.is_empty() || pids.contains(&process.pid);
+    let found = model.processes.iter().filter(chosen).map(|process| (process.pid, Subject::of(process)));
+    let unknown = pids.iter().filter(|pid| model.processes.get(**pid).is_none());
+    found.chain(unknown.map(|pid| (*pid, Err(Refusal::NoSuchProcess)))).collect()
+}

@@ -1,0 +1,107 @@
+//! The notes of a core: what it has beside memory, in the kernel's order and form.
+
+use std::io::{self, Write};
+
+use container_checkpoint::gap::Field;
+use container_checkpoint::ids::Pid;
+use container_checkpoint::model::{AuxiliaryVector, Model, Thread, X86Registers};
+use object::elf::{
+    NT_AUXV, NT_FILE, NT_FPREGSET, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, NoteHeader64, NoteType,
+};
+use object::pod::bytes_of;
+use object::{LittleEndian, U32};
+
+use super::prstatus::ThreadStatus;
+use super::subject::Subject;
+use super::{files_note, psinfo, x86};
+
+/// `NT_X86_SHSTK`: the shadow-stack pointer.
+const NT_X86_SHSTK: NoteType = NoteType(0x204);
+/// Notes of all Unix systems.
+const CORE: &str = "CORE";
+/// Notes of Linux alone.
+const LINUX: &str = "LINUX";
+/// Length of `siginfo_t` in bytes.
+const SIGINFO: usize = 128;
+
+/// Writes all notes. Returns how many mappings had no room in `NT_FILE`.
+///
+/// `arguments` are the bytes at `arg_start`, as many as the core holds.
+pub(super) fn write(
+    out: &mut dyn Write,
+    subject: &Subject<'_>,
+    model: &Model,
+    arguments: &[u8],
+) -> io::Result<usize> {
+    let process = subject.process;
+    let mut files_left_out = 0;
+    for (number, (thread, registers)) in subject.threads.iter().enumerate() {
+        let fxsave = x86::fxsave(&registers.floating);
+        let status = status(subject, thread, registers, fxsave.is_some());
+        note(out, CORE, NT_PRSTATUS, &status.bytes())?;
+        if number == 0 {
+            note(out, CORE, NT_PRPSINFO, &psinfo::bytes(process, arguments))?;
+            // No signal was being delivered, and images would not hold it: signal 0, as in pr_cursig.
+            note(out, CORE, NT_SIGINFO, &[0; SIGINFO])?;
+            note(out, CORE, NT_AUXV, &auxv(&subject.map.auxv))?;
+            let files = files_note::note(model, &subject.map.mappings);
+            note(out, CORE, NT_FILE, &files.bytes)?;
+            files_left_out = files.left_out;
+        }
+        if let Some(fxsave) = fxsave {
+            note(out, CORE, NT_FPREGSET, &fxsave)?;
+        }
+        if let Some(xstate) = x86::xstate(&registers.floating) {
+            note(out, LINUX, NT_X86_XSTATE, &xstate)?;
+        }
+        if let Some(stack) = registers.floating.xsave.as_ref().and_then(|xsave| xsave.shadow_stack) {
+            note(out, LINUX, NT_X86_SHSTK, &stack.pointer.to_le_bytes())?;
+        }
+    }
+    Ok(files_left_out)
+}
+
+/// One note: header, owner with its NUL, body; the last two padded to four bytes.
+fn note(out: &mut dyn Write, owner: &str, kind: NoteType, body: &[u8]) -> io::Result<()> {
+    let too_long = |_| io::Error::new(io::ErrorKind::InvalidInput, "a note longer than 4 GiB");
+    let header = NoteHeader64::<LittleEndian> {
+        n_namesz: U32::new(LittleEndian, owner.len() as u32 + 1),
+        n_descsz: U32::new(LittleEndian, u32::try_from(body.len()).map_err(too_long)?),
+        n_type: kind.into(),
+    };
+    out.write_all(bytes_of(&header))?;
+    out.write_all(owner.as_bytes())?;
+    let padding = |len: usize| &[0; 4][..len.next_multiple_of(4) - len];
+    out.write_all(&[0])?;
+    out.write_all(padding(owner.len() + 1))?;
+    out.write_all(body)?;
+    out.write_all(padding(body.len()))
+}
+
+fn status(
+    subject: &Subject<'_>,
+    thread: &Thread,
+    registers: &X86Registers,
+    has_floating: bool,
+) -> ThreadStatus {
+    let process = subject.process;
+    let id = |field: &Field<Pid>| field.known().map_or(0, |pid| pid.0);
+    let pending = thread.pending.known().map_or(&[][..], |queue| queue);
+    let bit = |signal: u32| signal.checked_sub(1).and_then(|bit| 1_u64.checked_shl(bit)).unwrap_or(0);
+    ThreadStatus {
+        tid: thread.tid.0,
+        ppid: id(&process.ppid),
+        pgid: id(&process.pgid),
+        sid: id(&process.sid),
+        pending: pending.iter().fold(0, |set, queued| set | bit(queued.signal)),
+        blocked: thread.blocked.known().map_or(0, |set| set.low),
+        registers: registers.general,
+        has_floating,
+    }
+}
+
+/// The auxiliary vector with its closing `AT_NULL`, which CRIU cuts off of long ones.
+fn auxv(vector: &AuxiliaryVector) -> Vec<u8> {
+    let pairs = vector.entries.iter().chain(&[(0, 0)]);
+    pairs.flat_map(|(kind, value)| [*kind, *value]).flat_map(u64::to_le_bytes).collect()
+}

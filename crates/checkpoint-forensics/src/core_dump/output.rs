@@ -1,0 +1,149 @@
+//! The files that cores are written to: whole or not at all, for their owner's eyes only, with holes where memory is zero.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
+
+use super::Error;
+
+/// How many files are open at a time.
+const OPEN_MAX: usize = 128;
+/// What is left a hole when it is all zero, in bytes.
+const BLOCK: usize = 4096;
+const ZEROS: [u8; BLOCK] = [0; BLOCK];
+
+/// Files in one directory that are being written.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    outputs: Vec<Output>,
+    /// Those that are open, in the order in which they were opened.
+    open: VecDeque<usize>,
+}
+
+#[derive(Debug)]
+struct Output {
+    /// Where it goes when it is whole.
+    path: PathBuf,
+    /// Where it is until then. Dropping it removes the file.
+    temporary: TempPath,
+    file: Option<File>,
+}
+
+impl Outputs {
+    /// Begins a file (mode 0600) that is to become `path`, of `len` zeros; the directory is made if there is none. Returns its number.
+    pub(super) fn add(&mut self, path: PathBuf, len: u64) -> Result<usize, Error> {
+        let number = self.outputs.len();
+        let make = || {
+            let directory =
+                path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs::create_dir_all(directory)?;
+            let file = tempfile::Builder::new().prefix(".core-").tempfile_in(directory)?;
+            file.as_file().set_len(len)?;
+            Ok(file.into_parts())
+        };
+        let (file, temporary) = make().map_err(|source| Error::Write { path: path.clone(), source })?;
+        self.make_room();
+        self.outputs.push(Output { path, temporary, file: Some(file) });
+        self.open.push_back(number);
+        Ok(number)
+    }
+
+    /// Writes bytes at an offset; what is zero already stays a hole.
+    pub(super) fn write_sparse(&mut self, number: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        self.with(number, |file| write_sparse(file, at, bytes))
+    }
+
+    /// Reads as many bytes as the buffer has.
+    pub(super) fn read(&mut self, number: usize, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
+        self.with(number, |file| file.read_exact_at(buffer, at))
+    }
+
+    /// Writes a stretch from an offset on. Returns what `write` returns, and the offset behind the stretch.
+    pub(super) fn write<T>(
+        &mut self,
+        number: usize,
+        at: u64,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<T>,
+    ) -> Result<(T, u64), Error> {
+        self.with(number, |file| {
+            let mut out = BufWriter::new(Cursor { file, at });
+            let answer = write(&mut out)?;
+            let end = out.into_inner().map_err(io::IntoInnerError::into_error)?.at;
+            Ok((answer, end))
+        })
+    }
+
+    /// Gives the files that `keep` chooses their names; the others are removed. Without `replace`, a file of that name is an error.
+    pub(super) fn persist(self, replace: bool, keep: impl Fn(usize) -> bool) -> Result<(), Error> {
+        let kept = self.outputs.into_iter().enumerate().filter(|(number, _)| keep(*number));
+        for (_, Output { path, temporary, .. }) in kept {
+            let done = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
+            done.map_err(|error| match error.error.kind() {
+                io::ErrorKind::AlreadyExists => Error::Exists { path: path.clone() },
+                _ => Error::Write { path: path.clone(), source: error.error },
+            })?;
+        }
+        Ok(())
+    }
+
+    fn with<T>(&mut self, number: usize, act: impl FnOnce(&File) -> io::Result<T>) -> Result<T, Error> {
+        if self.outputs[number].file.is_none() {
+            self.make_room();
+            self.open.push_back(number);
+        }
+        let Output { path, temporary, file } = &mut self.outputs[number];
+        let opened = match file.take() {
+            Some(file) => Ok(file),
+            None => OpenOptions::new().read(true).write(true).open(temporary as &Path),
+        };
+        let done = opened.and_then(|opened| act(file.insert(opened)));
+        done.map_err(|source| Error::Write { path: path.clone(), source })
+    }
+
+    /// Closes the file that was opened first, when enough are open.
+    fn make_room(&mut self) {
+        if self.open.len() >= OPEN_MAX
+            && let Some(oldest) = self.open.pop_front()
+        {
+            self.outputs[oldest].file = None;
+        }
+    }
+}
+
+/// Writes to a file from an offset on.
+struct Cursor<'a> {
+    file: &'a File,
+    at: u64,
+}
+
+impl Write for Cursor<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write_at(bytes, self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Writes the runs of blocks (by offset in the file) that are not all zero.
+fn write_sparse(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
+    let mut run = 0..0;
+    while run.end < bytes.len() {
+        let offset = (at + run.end as u64) % BLOCK as u64;
+        let end = (run.end + BLOCK - offset as usize).min(bytes.len());
+        if bytes[run.end..end] == ZEROS[..end - run.end] {
+            file.write_all_at(&bytes[run.clone()], at + run.start as u64)?;
+            run = end..end;
+        } else {
+            run.end = end;
+        }
+    }
+    file.write_all_at(&bytes[run.clone()], at + run.start as u64)
+}
