@@ -52,7 +52,9 @@ struct Row<'c> {
 pub fn run(session: &Session<'_>, args: &ShowArgs) -> Outcome {
     let case = session.open(&args.evidence);
     let mut rows = Vec::new();
-    for checkpoint in session.chosen(&case, &args.evidence) {
+    // A row a dump: there is no need to choose one.
+    let all = EvidenceArgs { all_dumps: true, ..args.evidence.clone() };
+    for checkpoint in session.chosen(&case, &all) {
         let (info, mut findings) = checkpoint.container();
         findings.extend(checkpoint.evidence_findings().clone());
         findings.settle();

@@ -87,14 +87,13 @@ impl Changes<'_> {
     /// When the directory won't do, there is no such store, or the caller asked to stop. What can't be written is refused, one by one.
     pub fn extract(&self, selection: Selection<'_>, directory: &Path, context: &Context) -> Result<Extracted> {
         let (chosen, not_found) = self.chosen(selection)?;
-        let Plan { directories, files, refused } = plan::plan(self, &chosen);
-        let names = Plan { directories, files, refused };
-        let beneath = Beneath::open(directory, &|name| names.takes(name))?;
-        let Plan { directories, files, refused } = names;
+        let plan = plan::plan(self, &chosen);
+        let beneath = Beneath::open(directory, &|name| plan.takes(name))?;
+        let Plan { directories, files, refused } = plan;
         let mut work = Work { changes: self, beneath, context, written: Vec::new(), refused };
-        work.make_directories(&directories);
+        let made = work.make_directories(directories);
         let result = work.write_files(&files);
-        work.set_times(&directories);
+        work.set_times(&made);
         let Work { mut written, mut refused, .. } = work;
         let mut gaps = Vec::new();
         match result {
@@ -157,14 +156,19 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn make_directories(&mut self, directories: &[(usize, Vec<u8>)]) {
+    /// Makes directories; which of them are there then.
+    fn make_directories(&mut self, directories: Vec<(usize, Vec<u8>)>) -> Vec<(usize, Vec<u8>)> {
+        let mut made = Vec::new();
         for (entry, path) in directories {
-            let mode = self.mode(*entry);
-            match self.beneath.make_directory(path, mode) {
-                Ok(()) => self.note_written(*entry, path, 0),
-                Err(error) => self.refused.push((*entry, Refusal::Output(error.to_string()))),
+            match self.beneath.make_directory(&path, self.mode(entry)) {
+                Ok(()) => {
+                    self.note_written(entry, &path, 0);
+                    made.push((entry, path));
+                }
+                Err(error) => self.refused.push((entry, Refusal::Output(error.to_string()))),
             }
         }
+        made
     }
 
     fn write_files(&mut self, files: &BTreeMap<usize, Vec<(usize, Vec<u8>)>>) -> Result<()> {
@@ -228,11 +232,9 @@ impl Work<'_> {
         Ok(file)
     }
 
-    fn set_times(&mut self, directories: &[(usize, Vec<u8>)]) {
-        for (entry, path) in directories {
-            let facts = self.changes.entries[*entry].facts.as_ref();
-            let was_made = self.written.iter().any(|written| written.entry == *entry);
-            if let Some(facts) = facts.filter(|_| was_made) {
+    fn set_times(&mut self, made: &[(usize, Vec<u8>)]) {
+        for (entry, path) in made {
+            if let Some(facts) = &self.changes.entries[*entry].facts {
                 // A directory without its time is still what was asked for.
                 let _ = self.beneath.set_directory_time(path, facts.modified);
             }

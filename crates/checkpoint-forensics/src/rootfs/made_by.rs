@@ -8,9 +8,10 @@ use super::places::Places;
 /// What CRIU leaves when an open file has no name any more but other links: `link_remap.N` beside it (files-reg.c, `create_link_remap`).
 const LINK_REMAP: &[u8] = b"link_remap.";
 
-/// Files that engines put into every root file system, by absolute path.
-const DEFAULT_FILES: &[&[u8]] =
-    &[b"/etc/hostname", b"/etc/hosts", b"/etc/resolv.conf", b"/run/.containerenv", b"/run/secrets", b"/.dockerenv"];
+/// Files on which engines mount their own, by absolute path. Where the image has none, the runtime makes an empty one.
+const DEFAULT_FILES: &[&[u8]] = &[b"/etc/hostname", b"/etc/hosts", b"/etc/resolv.conf", b"/run/.containerenv"];
+/// The modes that crun and runc give to it; a file of the image that was emptied has another.
+const DEFAULT_MODES: &[u32] = &[0o700, 0o755];
 const MTAB: &[u8] = b"/etc/mtab";
 const MTAB_TARGETS: &[&[u8]] = &[b"/proc/mounts", b"/proc/self/mounts"];
 
@@ -30,7 +31,7 @@ pub(super) fn made_by(path: &[u8], facts: &Facts, places: &Places) -> Option<&'s
         return Some(BY_ENGINE);
     }
     let empty_file = facts.kind == MemberKind::File && facts.size == Some(0);
-    if empty_file && DEFAULT_FILES.contains(&path) {
+    if empty_file && DEFAULT_FILES.contains(&path) && DEFAULT_MODES.contains(&facts.mode) {
         return Some(BY_ENGINE);
     }
     let is_mount_point = places.mount_points.iter().any(|place| place == path);
@@ -68,6 +69,7 @@ mod tests {
             ("/var/tmp/link_remap.4x", facts(file, Some(28), None), None),
             ("/etc/hosts", facts(file, Some(0), None), Some(BY_ENGINE)),
             ("/etc/hosts", facts(file, Some(20), None), None),
+            ("/etc/hosts", Facts { mode: 0o644, ..facts(file, Some(0), None) }, None),
             ("/etc/mtab", facts(link, None, Some("/proc/mounts")), Some(BY_ENGINE)),
             ("/etc/mtab", facts(link, None, Some("/tmp/x")), None),
             ("/facts", facts(directory, None, None), Some(BY_RUNTIME)),

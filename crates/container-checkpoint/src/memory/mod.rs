@@ -61,8 +61,13 @@ impl Memory {
         let chain: Vec<_> = files.iter().map(|files| Ancestor { files }).collect();
         let mut memory = Self::assemble(&chain);
         memory.findings.extend(findings);
+        let link = parents::parent_link(case, id);
+        if memory.names_parent && ancestry.len() == 1 {
+            let place = link.as_deref().map_or("no parent link", |link| link);
+            memory.findings.gap("the parent dump", place, "not among the given evidence; give it too");
+        }
         if !memory.names_parent
-            && let Some(link) = parents::parent_link(case, id)
+            && let Some(link) = link
         {
             let why = "a left-over of an earlier checkpoint: no page of this dump is in a parent";
             memory.findings.note("a stale parent link", "parent", format!("{why} (it points to '{link}')"));
