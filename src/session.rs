@@ -30,6 +30,13 @@ pub struct EvidenceArgs {
     pub all_dumps: bool,
 }
 
+impl EvidenceArgs {
+    /// Whether one evidence is given, and nothing chooses among its dumps: then it has one, or the command asks for a choice.
+    pub fn names_one_dump(&self) -> bool {
+        matches!(self.evidence.as_slice(), [name] if !self.all_dumps && Locator::parse(name).selector.is_none())
+    }
+}
+
 /// What a command works with.
 pub struct Session<'u> {
     /// The program's voice.
@@ -48,24 +55,27 @@ impl<'u> Session<'u> {
 
     /// Opens all evidence. What can't be opened is told, and stops nothing.
     pub fn open(&self, args: &EvidenceArgs) -> Case {
-        let mut case = Case::default();
-        args.evidence.iter().for_each(|name| self.add(&mut case, name, &mut Nobody));
-        case
+        self.open_with(args, || Nobody).0
     }
 
     /// Opens all evidence with a question riding along each first pass; the rides are in the order of the case's evidence.
     pub fn open_riding<'m, Q: Question + 'm>(&self, args: &EvidenceArgs, make: impl Fn() -> Q + Copy + 'm) -> (Case, Vec<Ride<'m, Q>>) {
+        self.open_with(args, || Ride::new(make))
+    }
+
+    /// Opens all evidence with a passenger on each first pass; the passengers are in the order of the case's evidence.
+    pub fn open_with<P: Passenger>(&self, args: &EvidenceArgs, mut make: impl FnMut() -> P) -> (Case, Vec<P>) {
         let mut case = Case::default();
-        let mut rides = Vec::new();
+        let mut passengers = Vec::new();
         for name in &args.evidence {
-            let mut ride = Ride::new(make);
+            let mut passenger = make();
             let opened_before = case.evidences.len();
-            self.add(&mut case, name, &mut ride);
+            self.add(&mut case, name, &mut passenger);
             if case.evidences.len() > opened_before {
-                rides.push(ride);
+                passengers.push(passenger);
             }
         }
-        (case, rides)
+        (case, passengers)
     }
 
     fn add(&self, case: &mut Case, name: &OsString, passenger: &mut dyn Passenger) {

@@ -1,12 +1,14 @@
 //! The commands: one file each, its arguments and the wiring of library calls to what is shown.
 
 
+mod coredump;
 mod crit;
 mod grep;
 mod inspect;
 
 mod list;
 mod mapping;
+mod rootfs;
 
 mod show;
 mod summary;
@@ -21,8 +23,10 @@ pub enum Command {
     Show(show::ShowArgs),
     List(list::ListArgs),
     Inspect(inspect::InspectArgs),
+    Rootfs(rootfs::RootfsArgs),
     Crit(crit::CritArgs),
     Grep(grep::GrepArgs),
+    Coredump(coredump::CoredumpArgs),
 }
 
 impl Command {
@@ -32,8 +36,10 @@ impl Command {
             Self::Show(args) => show::run(session, args),
             Self::List(args) => list::run(session, args),
             Self::Inspect(args) => inspect::run(session, args),
+            Self::Rootfs(args) => rootfs::run(session, args),
             Self::Crit(args) => crit::run(session, args),
             Self::Grep(args) => grep::run(session, args),
+            Self::Coredump(args) => coredump::run(session, args),
         }
     }
 }

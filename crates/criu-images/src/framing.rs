@@ -103,7 +103,12 @@ impl<'a> Image<'a> {
     ///
     /// Required fields are not checked here, but for those that say how long the payload is.
     pub fn raw_entries(&self) -> RawEntries<'a> {
-        RawEntries { image: *self, position: self.body, index: 0, chunked: false }
+        self.raw_entries_from(self.body, 0)
+    }
+
+    /// Returns the entries from a position on, which must be where the entry with this number starts.
+    pub(crate) fn raw_entries_from(&self, position: usize, index: u64) -> RawEntries<'a> {
+        RawEntries { image: *self, position, index, chunked: false }
     }
 
     /// Returns the entries that are messages of type `T`, in order. The iterator ends after the first error.

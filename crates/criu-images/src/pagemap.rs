@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::framing::{Image, RawEntry};
+use crate::payload::word32;
 use crate::required;
 use crate::schema::{Entry, PagemapBlocks, PagemapEntry, PagemapHead, messages};
 use crate::wire::varint;
@@ -113,18 +114,29 @@ impl Pagemap {
             .next()
             .unwrap_or(Err(Error::NoEntry { kind: image.kind().name, offset: image.bytes().len() as u64 }))?;
         check_head(&head)?;
-        let mut pagemap =
-            Self { pages_id: head.decode::<PagemapHead>()?.pages_id, runs: Vec::new(), damage: None };
-        for entry in entries {
-            match entry.and_then(|entry| run(&entry)) {
-                Ok(run) => pagemap.runs.push(run),
-                Err(error) => {
-                    pagemap.damage = Some(error);
-                    break;
-                }
-            }
-        }
+        let mut pagemap = Self { pages_id: head.decode::<PagemapHead>()?.pages_id, runs: Vec::new(), damage: None };
+        pagemap.damage = pagemap.read_runs(image, entries.offset() as usize).err();
         Ok(pagemap)
+    }
+
+    /// Reads all runs from a position on.
+    fn read_runs(&mut self, image: &Image<'_>, mut position: usize) -> Result<()> {
+        let bytes = image.bytes();
+        // As CRIU writes them, entries take 13 bytes at least.
+        self.runs.reserve((bytes.len() - position) / 13);
+        loop {
+            let rest = bytes.get(position..).unwrap_or_default();
+            if let Some((run, length)) = plain_run(rest, image.is_big_endian()) {
+                self.runs.push(run);
+                position += length;
+                continue;
+            }
+            let index = 1 + self.runs.len() as u64;
+            let mut entries = image.raw_entries_from(position, index);
+            let Some(entry) = entries.next() else { return Ok(()) };
+            self.runs.push(run(&entry?)?);
+            position = entries.offset() as usize;
+        }
     }
 }
 
@@ -138,34 +150,30 @@ pub(crate) fn check_head(head: &RawEntry<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Reads one entry by hand: pagemaps are the only images with hundreds of thousands of them.
-fn run(entry: &RawEntry<'_>) -> Result<Run> {
+/// Reads one entry by hand, with its length word, if it holds nothing but numbers: pagemaps are the only images with
+/// hundreds of thousands of entries. Returns the run and the length of all of it.
+fn plain_run(bytes: &[u8], big_endian: bool) -> Option<(Run, usize)> {
+    let (word, rest) = bytes.split_first_chunk::<4>()?;
+    let length = word32(*word, big_endian) as usize;
+    let mut rest = rest.get(..length)?;
     let (mut vaddr, mut compat_pages, mut in_parent, mut flags, mut pages) = (None, None, false, None, None);
-    let mut rest = entry.message;
     while let [key, after @ ..] = rest {
-        // Keys of the fields 1 to 5 as varints; anything else takes the slow way.
-        if !matches!(key, 0x08 | 0x10 | 0x18 | 0x20 | 0x28) {
-            return run_with_blocks(entry);
+        let (value, taken) = varint(after).ok()?;
+        match key >> 3 {
+            1 => vaddr = Some(value),
+            2 => compat_pages = Some(value as u32),
+            3 => in_parent = value != 0,
+            4 => flags = Some(value as u32),
+            5 => pages = Some(value),
+            _ => return None,
         }
-        let Ok((value, length)) = varint(after) else { return run_with_blocks(entry) };
-        match key {
-            0x08 => vaddr = Some(value),
-            0x10 => compat_pages = Some(value as u32),
-            0x18 => in_parent = value != 0,
-            0x20 => flags = Some(value as u32),
-            _ => pages = Some(value),
+        if key & 7 != 0 {
+            return None;
         }
-        rest = &after[length..];
+        rest = &after[taken..];
     }
-    let missing = |field| Error::MissingField { place: entry.place(), message: "pagemap_entry", field };
-    let vaddr = vaddr.ok_or_else(|| missing("vaddr"))?;
-    let compat_pages = compat_pages.ok_or_else(|| missing("compat_nr_pages"))?;
-    Ok(Run {
-        vaddr,
-        pages: pages.unwrap_or(u64::from(compat_pages)),
-        flags: flags_of(flags, in_parent),
-        blocks: None,
-    })
+    let pages = pages.unwrap_or(u64::from(compat_pages?));
+    Some((Run { vaddr: vaddr?, pages, flags: flags_of(flags, in_parent), blocks: None }, 4 + length))
 }
 
 /// Brings the two ways of saying where a page is into one, as CRIU's own reader does.
@@ -177,8 +185,8 @@ fn flags_of(flags: Option<u32>, in_parent: bool) -> u32 {
     }
 }
 
-/// Reads an entry that holds more than numbers, or damage.
-fn run_with_blocks(entry: &RawEntry<'_>) -> Result<Run> {
+/// Reads any entry, or says what is wrong with it.
+fn run(entry: &RawEntry<'_>) -> Result<Run> {
     let message: PagemapEntry = entry.decode()?;
     let blocks = message.blocks.map(|blocks: PagemapBlocks| {
         Box::new(Blocks {

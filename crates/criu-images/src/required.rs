@@ -34,8 +34,9 @@ struct Piece<'a> {
 /// [`Error::MissingField`] names the field and the message that lacks it. [`Error::Wire`] says that the bytes are
 /// not protobuf, or nest more than [`MOST_LEVELS`] messages.
 pub fn check(message: &'static Message, bytes: &[u8], place: Place) -> Result<()> {
-    let mut jobs = vec![Job { message, first: Piece { bytes, offset: 0 }, rest: Vec::new(), depth: 1 }];
-    while let Some(job) = jobs.pop() {
+    let mut jobs: Vec<Job<'_>> = Vec::new();
+    let mut next = Some(Job { message, first: Piece { bytes, offset: 0 }, rest: Vec::new(), depth: 1 });
+    while let Some(job) = next {
         let message = job.message;
         let wire = |fault: Fault, offset: usize| Error::Wire {
             place: Place { offset: place.offset + (offset + fault.at) as u64, ..place },
@@ -94,6 +95,7 @@ pub fn check(message: &'static Message, bytes: &[u8], place: Place) -> Result<()
                 field: message.fields.get(missing.trailing_zeros() as usize).map_or("?", |field| field.name),
             });
         }
+        next = jobs.pop();
     }
     Ok(())
 }

@@ -160,6 +160,9 @@ impl<'a> Iterator for Fields<'a> {
 /// Ten bytes hold 70 bits; as in protobuf-c, what is above 64 bits is dropped.
 #[inline]
 pub(crate) fn varint(bytes: &[u8]) -> Result<(u64, usize), WireFault> {
+    if let [byte @ 0..0x80, ..] = bytes {
+        return Ok((u64::from(*byte), 1));
+    }
     let mut value = 0u64;
     for (index, &byte) in bytes.iter().take(10).enumerate() {
         value |= u64::from(byte & 0x7f) << (7 * index);

@@ -60,9 +60,8 @@ impl Beneath {
     /// # Errors
     /// What the system says: something else of that name is there, a name is too long, no room.
     pub(super) fn make_directory(&mut self, path: &[u8], mode: u32) -> io::Result<()> {
-        let (above, name) = split_path(path);
+        let (above, name) = checked(path)?;
         let parent = self.enter(above)?;
-        check_name(name)?;
         match rustix::fs::mkdirat(parent, name, Mode::from_raw_mode(mode & 0o777 | 0o700)) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Ok(rustix::fs::openat(parent, name, DIRECTORY, Mode::empty()).map(drop)?),
@@ -81,8 +80,7 @@ impl Beneath {
         modified: ModificationTime,
         fill: &mut dyn FnMut(&mut File) -> io::Result<()>,
     ) -> io::Result<File> {
-        let (above, name) = split_path(path);
-        check_name(name)?;
+        let (above, name) = checked(path)?;
         let mut file: File =
             rustix::fs::openat(&self.top, self.temporary.as_slice(), NEW_FILE, Mode::from_raw_mode(mode & 0o777 | 0o600))?.into();
         let result = fill(&mut file).and_then(|()| self.finish(&file, above, name, modified));
@@ -98,6 +96,7 @@ impl Beneath {
     /// # Errors
     /// What the system says.
     pub(super) fn set_directory_time(&mut self, path: &[u8], modified: ModificationTime) -> io::Result<()> {
+        checked(path)?;
         let directory = self.enter(path)?;
         Ok(rustix::fs::futimens(directory, &timestamps(modified))?)
     }
@@ -129,7 +128,6 @@ impl Beneath {
         if self.at.as_ref().is_none_or(|(at, _)| at != path) {
             let mut current: Option<OwnedFd> = None;
             for name in path.split(|&byte| byte == b'/') {
-                check_name(name)?;
                 let directory = current.as_ref().unwrap_or(&self.top);
                 match rustix::fs::mkdirat(directory, name, Mode::from_raw_mode(0o755)) {
                     Ok(()) | Err(Errno::EXIST) => {}
@@ -143,12 +141,13 @@ impl Beneath {
     }
 }
 
-/// The last guard: a single step down, whatever was decided before.
-fn check_name(name: &[u8]) -> io::Result<()> {
-    if matches!(name, b"" | b"." | b"..") || name.contains(&b'/') || name.contains(&0) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the name of something below a directory"));
+/// The last guard, whatever was decided before: each part of a path is a step down. Splits off the last one.
+fn checked(path: &[u8]) -> io::Result<(&[u8], &[u8])> {
+    let is_step = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
+    if !path.split(|&byte| byte == b'/').all(is_step) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of something below a directory"));
     }
-    Ok(())
+    Ok(split_path(path))
 }
 
 fn timestamps(modified: ModificationTime) -> Timestamps {

@@ -41,3 +41,6 @@ pub use places::{Places, TmpfsMount};
 pub use plan::Refusal;
 pub use rider::Rider;
 pub use store::{Store, StoreKind};
+
+#[cfg(test)]
+mod tests;

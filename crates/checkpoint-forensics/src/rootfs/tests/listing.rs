@@ -255,7 +255,7 @@ fn a_layer_of_changes_reads_like_an_archive_of_them() {
 fn an_empty_layer_means_that_nothing_was_changed_and_a_broken_one_does_not() {
     let context = Context::default();
     let places = Places::default();
-    let noise = [0x1f, 0x8b].iter().copied().chain((0..200).map(|byte| byte * 7)).collect::<Vec<u8>>();
+    let noise = [0x1f, 0x8b].iter().copied().chain((0..200u8).map(|byte| byte.wrapping_mul(7))).collect::<Vec<u8>>();
     for (layer, gaps, notes) in [(gzip(&[0; 1024]), 0, 1), (noise, 1, 0)] {
         let plain = client_layout(&layer);
         for bytes in [plain.clone(), gzip(&plain)] {

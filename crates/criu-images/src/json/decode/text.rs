@@ -36,10 +36,13 @@ impl<'w, W: Write> Text<'w, W> {
         self.out.write_all(&[bracket])
     }
 
+    /// Writes a key: a name that needs no escapes, as all names of the schema are.
     pub fn key(&mut self, key: &str) -> io::Result<()> {
-        self.string(key.as_bytes())?;
+        self.place()?;
         self.after_key = true;
-        self.out.write_all(b": ")
+        self.out.write_all(b"\"")?;
+        self.out.write_all(key.as_bytes())?;
+        self.out.write_all(b"\": ")
     }
 
     pub fn unsigned(&mut self, number: u64) -> io::Result<()> {

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Reduces the truth that came with the evidence to what the tests ask: make-truth.py CORPUS
+
+Reads CORPUS/checkpoints/truth/NAME.json (taken from the running system, see README.md) and writes truth/NAME.json beside this
+script. `facts` is put together from the engine's own inspect output and the archive's list of members, never from our output.
+"""
+
+import json
+import pathlib
+import re
+import sys
+
+ARCHIVES = {
+    "counter": ("Podman", "counter.tar.zst"),
+    "counter-gz": ("Podman", "counter.tar.gz"),
+    "counter-later": ("Podman", "counter-later.tar.zst"),
+    "counter-runc": ("Podman", "counter-runc.tar.zst"),
+    "counter-crio": ("CRI-O", "counter-crio.tar.zst"),
+    "counter-containerd": ("containerd", "counter-containerd.tar.zst"),
+    "containerd-ctr": ("containerd (ctr)", "containerd-ctr.oci.tar.zst"),
+    "counter-docker": ("Docker", "counter-docker-dir.tar.zst"),
+    "checkpoint-image": ("Podman", "checkpoint-image.oci.tar.zst"),
+    "redis": ("Podman", "redis.tar.zst"),
+    "tiny": ("Podman", "tiny.tar"),
+    "tiny-criu": ("CRIU", "tiny-criu.tar"),
+    "tiny-criu-noshare": ("CRIU", "tiny-criu-noshare.tar"),
+    "pre-final": ("Podman", "pre-final.tar.zst"),
+    "pre-whole": ("Podman", "pre-whole.tar.zst"),
+}
+
+
+def podman(it):
+    net = it["NetworkSettings"]
+    return {
+        "container_name": it["Name"], "image": it["ImageName"], "id": it["Id"], "image_id": it["Image"],
+        "runtime": it["OCIRuntime"], "created": it["Created"], "host_name": it["Config"]["Hostname"],
+        "ip": net["IPAddress"] or None, "mac": net["MacAddress"] or None, "gateway": net["Gateway"] or None,
+    }
+
+
+def docker(it):
+    net = it["NetworkSettings"]
+    return {
+        "container_name": it["Name"].lstrip("/"), "image": it["Config"]["Image"], "id": it["Id"],
+        "image_id": it["Image"], "runtime": it["HostConfig"]["Runtime"], "created": it["Created"],
+        "started": it["State"]["StartedAt"], "host_name": it["Config"]["Hostname"],
+        "ip": net["IPAddress"], "mac": net["MacAddress"], "gateway": net["Gateway"],
+    }
+
+
+def kubernetes(truth):
+    """What CRI-O and containerd have in common: the kubelet's words."""
+    it = truth["engine_inspect"]
+    labels = it["status"]["labels"]
+    return {
+        "container_name": labels["io.kubernetes.container.name"], "pod_name": labels["io.kubernetes.pod.name"],
+        "kubernetes_namespace": labels["io.kubernetes.pod.namespace"], "id": it["status"]["id"],
+        "pod_uid": "5f1c0de0-8088-4c0d-9e1a-202311223344", "image": it["status"]["image"]["image"],
+        "host_name": "counters",
+        "checkpointed": re.search(r"\d{4}-\d\d-\d\dT[\d:]+Z", truth["kubelet_style_name"])[0],
+    }
+
+
+def crio(truth):
+    notes = truth["engine_inspect"]["info"]["runtimeSpec"]["annotations"]
+    return kubernetes(truth) | {
+        "runtime": "runc", "created": notes["io.kubernetes.cri-o.Created"], "ip": notes["io.kubernetes.cri-o.IP.0"],
+        "image_id": notes["io.kubernetes.cri-o.ImageRef"], "sandbox_id": notes["io.kubernetes.cri-o.SandboxID"],
+    }
+
+
+def containerd(truth):
+    it = truth["engine_inspect"]
+    notes = it["info"]["runtimeSpec"]["annotations"]
+    return kubernetes(truth) | {
+        "runtime": it["info"]["runtimeType"], "created": it["status"]["createdAt"][:19],
+        "started": it["status"]["startedAt"], "sandbox_id": notes["io.kubernetes.cri.sandbox-id"],
+    }
+
+
+def facts(engine, truth):
+    it = truth.get("engine_inspect")
+    known = {"engine": engine}
+    if engine == "Podman":
+        known |= podman(it)
+    elif engine == "Docker":
+        known |= docker(it)
+    elif engine == "CRI-O":
+        known |= crio(truth)
+    elif engine == "containerd":
+        known |= containerd(truth)
+    elif engine == "containerd (ctr)":
+        known |= {"id": it["ID"], "image": it["Image"], "runtime": it["Runtime"]["Name"]}
+    members = truth["archive"]["members"]
+    under = truth["archive"]["images_under"]
+    images = [m for m in members if m["name"].startswith(under) and "size" in m]
+    known["images_size"] = sum(m["size"] for m in images)
+    known["pages_size"] = sum(m["size"] for m in images if re.search(r"/pages-\d+\.img$", "/" + m["name"]))
+    for member in members:
+        if member["name"].split("/")[-1] == "rootfs-diff.tar":
+            known["rootfs_diff_size"] = member["size"]
+    return known
+
+
+PROCESS = ("pid", "ppid", "comm", "exe", "cmdline", "environ", "cwd", "root", "uid", "gid", "threads", "fds")
+
+
+def reduced(name):
+    engine, archive = ARCHIVES[name]
+    truth = json.load(open(CORPUS / "checkpoints" / "truth" / f"{name}.json"))
+    place = lambda hit: {"pid": hit["pid"], "address": hit["address"]}
+    return {
+        "archive": archive,
+        "parent_archive": truth.get("parent_archive"),
+        "facts": facts(engine, truth),
+        "processes": [{key: process.get(key) for key in PROCESS} for process in truth["processes"]],
+        "needles": [
+            {
+                "kind": needle["kind"],
+                "text": needle["text"],
+                "in_dumped_memory": [place(hit) for hit in needle["in_dumped_memory"]],
+                "live_only": [place(hit) for hit in needle.get("live_only") or []],
+                "in_members": {hit["member"]: hit["count"] for hit in needle["in_members"]},
+            }
+            for needle in truth["needles"]
+        ],
+    }
+
+
+CORPUS = pathlib.Path(sys.argv[1])
+HERE = pathlib.Path(__file__).parent
+for name in ARCHIVES:
+    with open(HERE / "truth" / f"{name}.json", "w") as out:
+        json.dump(reduced(name), out, indent=1)
+        out.write("\n")
