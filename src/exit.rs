@@ -2,12 +2,12 @@
 //!
 //! | status | when |
 //! |---|---|
-//! | 0 | done; found; same; nothing above the threshold |
-//! | 1 | not found; differs; findings |
+//! | 0 | done; found |
+//! | 1 | not found |
 //! | 2 | could not do it: usage, or some evidence could not be read at all (the rest is still answered) |
 //! | 3 | a complete or a negative answer that has gaps |
 //!
-//! A positive answer (found, differs, findings) stays true whatever is missing, and wins over 3. 2 wins over all.
+//! A positive answer (found) stays true whatever is missing, and wins over 3. 2 wins over all.
 
 use std::process::ExitCode;
 
@@ -21,14 +21,6 @@ pub enum Answer {
     Found,
     /// A search found nothing.
     NotFound,
-    /// A comparison found no difference.
-    Same,
-    /// A comparison found a difference.
-    Differs,
-    /// A check found nothing above the threshold.
-    Clean,
-    /// A check found something above the threshold.
-    Findings,
 }
 
 impl Answer {
@@ -38,10 +30,6 @@ impl Answer {
             Self::Done => (Status::Yes, false),
             Self::Found => (Status::Yes, true),
             Self::NotFound => (Status::No, false),
-            Self::Same => (Status::Yes, false),
-            Self::Differs => (Status::No, true),
-            Self::Clean => (Status::Yes, false),
-            Self::Findings => (Status::No, true),
         }
     }
 
@@ -54,9 +42,9 @@ impl Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
-    /// Done, found, same, clean.
+    /// Done, found.
     Yes = 0,
-    /// Not found, differs, findings.
+    /// Not found.
     No = 1,
     /// Something could not be done at all.
     Failed = 2,
@@ -134,10 +122,6 @@ mod tests {
             (Done, 0, 3),
             (Found, 0, 0),
             (NotFound, 1, 3),
-            (Same, 0, 3),
-            (Differs, 1, 1),
-            (Clean, 0, 3),
-            (Findings, 1, 1),
         ];
         for (answer, complete, with_gaps) in table {
             assert_eq!(status(&[answer], false, false), complete, "{answer:?}");
@@ -151,8 +135,6 @@ mod tests {
     fn of_several_answers_a_positive_one_stays() {
         use Answer::*;
         assert_eq!(status(&[NotFound, Found, NotFound], true, false), 0);
-        assert_eq!(status(&[Same, Differs, Same], true, false), 1);
-        assert_eq!(status(&[Findings, Clean, Done], false, false), 1);
         assert_eq!(status(&[NotFound, Done], false, false), 1);
         assert_eq!(status(&[], false, false), 0);
     }

@@ -81,12 +81,6 @@ impl Ui {
         self.out_is_terminal
     }
 
-    /// The colours of the result.
-    #[must_use]
-    pub fn palette(&self) -> &Palette {
-        &self.palette
-    }
-
     /// How times are shown.
     #[must_use]
     pub fn clock(&self) -> &Clock {

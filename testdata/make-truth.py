@@ -13,12 +13,12 @@ import sys
 ARCHIVES = {
     "counter": ("Podman", "counter.tar.zst"),
     "counter-gz": ("Podman", "counter.tar.gz"),
-    "counter-later": ("Podman", "counter-later.tar.zst"),
+    "counter-later": ("Podman", "counter-later.tar.xz"),
     "counter-runc": ("Podman", "counter-runc.tar.zst"),
-    "counter-crio": ("CRI-O", "counter-crio.tar.zst"),
-    "counter-containerd": ("containerd", "counter-containerd.tar.zst"),
-    "containerd-ctr": ("containerd (ctr)", "containerd-ctr.oci.tar.zst"),
-    "counter-docker": ("Docker", "counter-docker-dir.tar.zst"),
+    "counter-crio": ("CRI-O", "counter-crio.tar.xz"),
+    "counter-containerd": ("containerd", "counter-containerd.tar.xz"),
+    "containerd-ctr": ("containerd (ctr)", "containerd-ctr.oci.tar.xz"),
+    "counter-docker": ("Docker", "counter-docker-dir.tar.xz"),
     "checkpoint-image": ("Podman", "checkpoint-image.oci.tar.zst"),
     "redis": ("Podman", "redis.tar.zst"),
     "tiny": ("Podman", "tiny.tar"),
@@ -127,9 +127,58 @@ def reduced(name):
     }
 
 
+WORKLOADS = {"kitchen": "kitchen.tar.zst", "criu-features": "criu-features.tar.zst", "hostile": "hostile.tar.zst"}
+WORKLOAD_PROCESS = ("pid", "ppid", "comm", "state", "exe", "cwd", "argv", "environ", "pgid_ns", "sid_ns", "exit_code", "uid", "gid")
+
+
+def lines(path):
+    return [json.loads(line) for line in open(path)] if path.exists() else []
+
+
+def workload(name):
+    """The workloads' own facts: processes, and where each planted text stands in the images (`memory` hits)."""
+    source = CORPUS / "checkpoints"
+    facts = lines(source / "truth" / f"{name}.truth.jsonl")
+    hits = lines(source / "truth" / f"{name}.hits.jsonl")
+    memory = [hit for hit in hits if hit["kind"] == "memory"]
+    named = {hit["name"] for hit in memory} | {n for hit in hits if hit["kind"] == "not_found" for n in hit["names"]}
+    texts = json.load(open(source / "make" / "workloads" / "needles.json"))
+    keys = ("name", "pid", "addr", "encoding", "file", "offset", "straddles_page", "via")
+    return {
+        "archive": WORKLOADS[name],
+        "processes": [{key: it.get(key) for key in WORKLOAD_PROCESS} for it in facts if it["kind"] == "proc" and it["src"] == "proc"],
+        "threads": [
+            {key: it[key] for key in ("pid", "tid", "comm")} for it in facts if it["kind"] == "thread" and it["src"] == "proc"
+        ],
+        "needles": {key: texts[key] for key in sorted(named)} if memory else {},
+        "hits": [{key: hit[key] for key in keys if key in hit} for hit in memory],
+    }
+
+
+def pages(name, directory=""):
+    """`pid address sha256[:16]` of each page of a process, `object` lines of shared objects, `absent` ranges by reason."""
+    truth = CORPUS / "checkpoints" / "generations" / "truth"
+    stem = f"{name}.{directory}" if directory else name
+    rows = [line.rstrip("\n").split("\t") for line in open(truth / f"{stem}.pages.tsv")]
+    for row in rows:
+        if row[0].startswith("object"):
+            yield f"object\t{row[-2]}"
+        elif row[0] != "pid":
+            yield "\t".join(row[:3])
+    for row in [line.rstrip("\n").split("\t") for line in open(truth / f"{stem}.absent.tsv")][1:]:
+        yield "\t".join(["absent", row[0], row[1], row[2], row[4]])
+
+
 CORPUS = pathlib.Path(sys.argv[1])
 HERE = pathlib.Path(__file__).parent
 for name in ARCHIVES:
     with open(HERE / "truth" / f"{name}.json", "w") as out:
         json.dump(reduced(name), out, indent=1)
         out.write("\n")
+for name in WORKLOADS:
+    with open(HERE / "truth" / f"{name}.json", "w") as out:
+        json.dump(workload(name), out, indent=None, separators=(",", ":"))
+        out.write("\n")
+for name, directory in (("criu317-mix", ""), ("criu317-chain", "chain-3"), ("criu317-chain", "chain-3-full")):
+    with open(HERE / "truth" / ".".join(filter(None, (name, directory, "pages.tsv"))), "w") as out:
+        out.writelines(line + "\n" for line in pages(name, directory))

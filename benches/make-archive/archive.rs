@@ -3,7 +3,8 @@
 use std::io::{self, Read, Write};
 
 use criu_images::schema::{
-    DumpStatsEntry, FdTypes, FileEntry, FownEntry, InventoryEntry, RegFileEntry, StatsEntry, TaskKobjIdsEntry, UtsnsEntry,
+    DumpStatsEntry, FdTypes, FileEntry, FownEntry, InventoryEntry, RegFileEntry, StatsEntry,
+    TaskKobjIdsEntry, UtsnsEntry,
 };
 use serde_json::json;
 
@@ -50,7 +51,11 @@ pub struct Archive {
 impl Archive {
     /// A container of two processes: one that starts the other and waits, and one that fills memory.
     pub fn new(options: Options) -> Self {
-        let environment = vec!["PATH=/usr/local/bin:/usr/bin:/bin".to_owned(), "HOSTNAME=worker".to_owned(), "container=podman".to_owned()];
+        let environment = vec![
+            "PATH=/usr/local/bin:/usr/bin:/bin".to_owned(),
+            "HOSTNAME=worker".to_owned(),
+            "container=podman".to_owned(),
+        ];
         let arguments = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
         let anonymous = options.memory / PAGE * PAGE;
         let small = Process {
@@ -83,7 +88,10 @@ impl Archive {
             address: process.address(planted.at),
             text: String::from_utf8_lossy(&planted.text).into_owned(),
         };
-        self.processes.iter().flat_map(|process| process.planted.iter().map(move |planted| of(process, planted))).collect()
+        self.processes
+            .iter()
+            .flat_map(|process| process.planted.iter().map(move |planted| of(process, planted)))
+            .collect()
     }
 
     /// Writes it as a plain tar.
@@ -106,14 +114,24 @@ impl Archive {
             if number == behind && !self.options.pages_first {
                 self.append_pages(&mut tar)?;
             }
-            append(&mut tar, &format!("checkpoint/{}", image.name), image.bytes.len() as u64, image.bytes.as_slice())?;
+            append(
+                &mut tar,
+                &format!("checkpoint/{}", image.name),
+                image.bytes.len() as u64,
+                image.bytes.as_slice(),
+            )?;
         }
         tar.into_inner()
     }
 
     fn append_pages<W: Write>(&self, tar: &mut tar::Builder<W>) -> io::Result<()> {
         self.processes.iter().try_for_each(|process| {
-            append(tar, &format!("checkpoint/pages-{}.img", process.pid), process.pages_len(), process.pages())
+            append(
+                tar,
+                &format!("checkpoint/pages-{}.img", process.pid),
+                process.pages_len(),
+                process.pages(),
+            )
         })
     }
 
@@ -123,21 +141,37 @@ impl Archive {
         let file = |(id, name, mode): (u32, &str, u32)| FileEntry {
             r#type: FdTypes::Reg.into(),
             id,
-            reg: Some(RegFileEntry { id, fown: FownEntry::default(), name: name.into(), mode: Some(mode), ..Default::default() }),
+            reg: Some(RegFileEntry {
+                id,
+                fown: FownEntry::default(),
+                name: name.into(),
+                mode: Some(mode),
+                ..Default::default()
+            }),
             ..Default::default()
         };
         let inventory = InventoryEntry {
             img_version: 2,
             fdinfo_per_id: Some(true),
-            root_ids: Some(TaskKobjIdsEntry { vm_id: 1, files_id: 1, fs_id: 1, sighand_id: 1, ..Default::default() }),
+            root_ids: Some(TaskKobjIdsEntry {
+                vm_id: 1,
+                files_id: 1,
+                fs_id: 1,
+                sighand_id: 1,
+                ..Default::default()
+            }),
             ns_per_id: Some(true),
             root_cg_set: Some(1),
             ..Default::default()
         };
-        let tree = self.processes.iter().fold(Image::new("pstree.img"), |image, process| image.and(&process.tree_entry()));
+        let tree = self
+            .processes
+            .iter()
+            .fold(Image::new("pstree.img"), |image, process| image.and(&process.tree_entry()));
         let files = files.into_iter().fold(Image::new("files.img"), |image, entry| image.and(&file(entry)));
         let uts = UtsnsEntry { nodename: b"worker".to_vec(), domainname: b"(none)".to_vec() };
-        let mut all = vec![Image::of("inventory.img", &inventory), tree, files, Image::of("utsns-4.img", &uts)];
+        let mut all =
+            vec![Image::of("inventory.img", &inventory), tree, files, Image::of("utsns-4.img", &uts)];
         all.extend(self.processes.iter().flat_map(Process::images));
         all
     }

@@ -6,8 +6,22 @@ use std::io::{self, Read};
 const BLOCK: usize = 64 << 10;
 /// What the texts are made of.
 const WORDS: [&str; 16] = [
-    "request", "served", "queue", "/index.html", "holds", "session=", "cache", "miss", "connection", "closed", "after", "INFO",
-    "GET", "/api/v1/items", "retry", "user",
+    "request",
+    "served",
+    "queue",
+    "/index.html",
+    "holds",
+    "session=",
+    "cache",
+    "miss",
+    "connection",
+    "closed",
+    "after",
+    "INFO",
+    "GET",
+    "/api/v1/items",
+    "retry",
+    "user",
 ];
 
 /// A text at a place.

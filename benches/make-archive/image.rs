@@ -19,7 +19,9 @@ impl Image {
     /// When the name is none that CRIU gives.
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
-        let Some((kind, _)) = kinds::by_file_name(name.as_bytes()) else { panic!("no image is called {name}") };
+        let Some((kind, _)) = kinds::by_file_name(name.as_bytes()) else {
+            panic!("no image is called {name}")
+        };
         let head = match kind.head {
             Head::None => None,
             Head::Common => Some(IMG_COMMON),

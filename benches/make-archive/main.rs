@@ -55,7 +55,10 @@ fn main() -> io::Result<ExitCode> {
     for path in &arguments.files {
         let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
         match path.extension().and_then(|ending| ending.to_str()) {
-            Some("gz") => archive.write(flate2::write::GzEncoder::new(file, flate2::Compression::default()))?.finish()?.flush()?,
+            Some("gz") => archive
+                .write(flate2::write::GzEncoder::new(file, flate2::Compression::default()))?
+                .finish()?
+                .flush()?,
             Some("zst") => archive.write(zstd::stream::write::Encoder::new(file, 3)?)?.finish()?.flush()?,
             _ => archive.write(file)?.flush()?,
         }

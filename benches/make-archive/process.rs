@@ -1,8 +1,9 @@
 //! One generated process: its address space and the images that tell of it.
 
 use criu_images::schema::{
-    CoreEntry, CredsEntry, FsEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry, RlimitEntry, TaskCoreEntry, TaskKobjIdsEntry,
-    TaskRlimitsEntry, ThreadCoreEntry, ThreadInfoX86, UserX86FpregsEntry, UserX86RegsEntry, VmaEntry, core_entry,
+    CoreEntry, CredsEntry, FsEntry, MmEntry, PagemapEntry, PagemapHead, PstreeEntry, RlimitEntry,
+    TaskCoreEntry, TaskKobjIdsEntry, TaskRlimitsEntry, ThreadCoreEntry, ThreadInfoX86, UserX86FpregsEntry,
+    UserX86RegsEntry, VmaEntry, core_entry,
 };
 
 use super::contents::{Contents, Planted};
@@ -116,23 +117,29 @@ impl Process {
     pub fn pages(&self) -> Contents {
         let before = (1 + HEAP_PAGES) * PAGE;
         let moved = self.planted.iter().map(|planted| Planted { at: planted.at + before, ..planted.clone() });
-        let strings = Planted { at: self.pages_len() - self.strings().len() as u64 - 8, text: self.strings() };
+        let strings =
+            Planted { at: self.pages_len() - self.strings().len() as u64 - 8, text: self.strings() };
         Contents::new(self.pages_len(), moved.chain([strings]).collect())
     }
 
     /// Arguments and environment as the kernel lays them out at the end of the stack, 8 bytes below it.
     fn strings(&self) -> Vec<u8> {
-        self.arguments.iter().chain(&self.environment).flat_map(|text| [text.as_bytes(), b"\0"].concat()).collect()
+        self.arguments
+            .iter()
+            .chain(&self.environment)
+            .flat_map(|text| [text.as_bytes(), b"\0"].concat())
+            .collect()
     }
 
     fn runs(&self) -> Vec<Run> {
         let mut runs = vec![Run { address: DATA, pages: 1 }, Run { address: HEAP, pages: HEAP_PAGES }];
         let pages = self.anonymous / PAGE;
         let at_once = if self.scattered { 1 } else { PAGES_PER_ENTRY };
-        runs.extend((0..pages).step_by(at_once as usize).map(|first| Run {
-            address: self.address(first * PAGE),
-            pages: at_once.min(pages - first),
-        }));
+        runs.extend(
+            (0..pages)
+                .step_by(at_once as usize)
+                .map(|first| Run { address: self.address(first * PAGE), pages: at_once.min(pages - first) }),
+        );
         runs.push(Run { address: VDSO, pages: 2 });
         runs.push(Run { address: STACK + (STACK_PAGES - STACK_STORED) * PAGE, pages: STACK_STORED });
         runs
@@ -243,7 +250,13 @@ impl Process {
             thread_core: Some(ThreadCoreEntry {
                 sched_nice: Some(0),
                 sched_policy: Some(0),
-                creds: Some(CredsEntry { cap_inh: vec![0; 2], cap_prm: vec![0; 2], cap_eff: vec![0; 2], cap_bnd: vec![0; 2], ..Default::default() }),
+                creds: Some(CredsEntry {
+                    cap_inh: vec![0; 2],
+                    cap_prm: vec![0; 2],
+                    cap_eff: vec![0; 2],
+                    cap_bnd: vec![0; 2],
+                    ..Default::default()
+                }),
                 comm: Some(self.name.into()),
                 ..Default::default()
             }),

@@ -106,6 +106,9 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
     if !table.is_empty() {
         session.ui.table(&table)?;
     }
+    if answer.written.iter().any(|written| written.auxv_was_cut) {
+        session.ui.note("CRIU keeps 22 entries of an auxiliary vector: `info auxv` may lack the last ones");
+    }
     for skipped in &answer.skipped {
         let text = Text::evidence(name_of(checkpoint)).and(format_args!(": no core of process {}: ", skipped.pid));
         session.ui.note(text.and(Text::evidence(skipped.why.to_string())));
@@ -126,9 +129,6 @@ fn tell_absent(session: &Session<'_>, checkpoint: &Checkpoint<'_>, written: &Wri
     }
     for tid in &written.threads_without_registers {
         session.ui.gap(Text::own(format_args!("thread {tid}")), place(), "its registers can't be had");
-    }
-    if written.auxv_was_cut {
-        session.ui.note(place().and(": the auxiliary vector is not whole: CRIU keeps its first 22 entries"));
     }
     if written.unnamed_mappings > 0 {
         let count = count_text(written.unnamed_mappings as u64, "mapping is", "mappings are");

@@ -20,6 +20,7 @@ use super::show::name_of;
 use crate::exit::Answer;
 use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
+use crate::present::hint::WithHint as _;
 use crate::present::json::{address, gap, text_fields};
 use crate::present::json_lines::JsonLines;
 use crate::present::table::{Column, Table};
@@ -121,11 +122,11 @@ fn options(session: &Session<'_>, args: &GrepArgs) -> anyhow::Result<Options> {
     let pattern = if args.fixed_strings {
         Pattern::literal(args.pattern.as_bytes(), args.ignore_case)
     } else {
-        let expression = args.pattern.to_str().context("the pattern is not UTF-8; use -F, or \\xNN for bytes")?;
+        let expression = args.pattern.to_str().context("the pattern is not UTF-8").hint("-F takes any bytes; in a regular expression \\xNN is a byte")?;
         Pattern::regex(expression, args.ignore_case)
     };
     Ok(Options {
-        pattern: pattern.context("the pattern can't be used")?,
+        pattern: pattern.hint("-F takes the pattern as a text; in a regular expression \\xNN is a byte")?,
         pids: args.pid.iter().copied().map(Pid).collect(),
         context: args.context,
         most: args.max_matches.max(1),

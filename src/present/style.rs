@@ -7,19 +7,11 @@ use clap::ColorChoice;
 
 /// One style for each kind of thing that may be coloured; all empty where colour isn't wanted.
 ///
-/// A style is used as `write!(out, "{}text{:#}", palette.matched, palette.matched)`: an empty one writes nothing.
+/// A style is used as `write!(out, "{}text{:#}", palette.heading, palette.heading)`: an empty one writes nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Palette {
     /// The header of a table, the root of a tree.
     pub heading: Style,
-    /// The bytes that a search found, the lines that differ.
-    pub matched: Style,
-    /// Where something is: names of evidence, addresses in front of a match.
-    pub place: Style,
-    /// What is there in the second of two, but not in the first.
-    pub added: Style,
-    /// What is there in the first of two, but not in the second.
-    pub removed: Style,
     /// The word `error`.
     pub error: Style,
     /// The word `warning`.
@@ -46,10 +38,6 @@ impl Palette {
         let bold = |color: AnsiColor| color.on_default().bold();
         Self {
             heading: Style::new().bold(),
-            matched: bold(AnsiColor::Red),
-            place: AnsiColor::Magenta.on_default(),
-            added: AnsiColor::Green.on_default(),
-            removed: AnsiColor::Red.on_default(),
             error: bold(AnsiColor::Red),
             warning: bold(AnsiColor::Yellow),
             hint: bold(AnsiColor::Cyan),

@@ -114,7 +114,8 @@ impl Pagemap {
             .next()
             .unwrap_or(Err(Error::NoEntry { kind: image.kind().name, offset: image.bytes().len() as u64 }))?;
         check_head(&head)?;
-        let mut pagemap = Self { pages_id: head.decode::<PagemapHead>()?.pages_id, runs: Vec::new(), damage: None };
+        let mut pagemap =
+            Self { pages_id: head.decode::<PagemapHead>()?.pages_id, runs: Vec::new(), damage: None };
         pagemap.damage = pagemap.read_runs(image, entries.offset() as usize).err();
         Ok(pagemap)
     }

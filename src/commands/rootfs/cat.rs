@@ -10,12 +10,13 @@ use container_checkpoint::evidence::split_path;
 use super::{OneEvidence, path_bytes, with_changes};
 use crate::commands::rootfs::list::kind_text;
 use crate::exit::Answer;
+use crate::present::escaped_lines::EscapedLines;
 use crate::present::text::Text;
 use crate::session::{Outcome, Session};
 
 /// Write one changed file's bytes to standard output
 ///
-/// Bytes go out as they are: mind the terminal. Exit status 1 when there is no such file among the changes.
+/// Bytes go out as they are, but for control characters when standard output is a terminal. Exit status 1 when there is no such file among the changes.
 #[derive(Args, Debug)]
 pub struct CatArgs {
     #[command(flatten)]
@@ -40,11 +41,13 @@ pub fn run(session: &Session<'_>, args: &CatArgs) -> Outcome {
     let keep = Keep::Named(vec![split_path(&path).1.to_vec()]);
     with_changes(session, &args.evidence, keep, &mut |_, changes| {
         let options = CatOptions { store: store.as_deref(), follow: args.follow };
-        let mut out = session.ui.stdout();
         let ui = session.ui;
-        match changes.cat(&path, options, &mut out, &session.context)? {
+        let mut raw = ui.stdout();
+        let mut escaped = EscapedLines::new(ui.stdout());
+        let out: &mut dyn Write = if ui.stdout_is_terminal() { &mut escaped } else { &mut raw };
+        match changes.cat(&path, options, out, &session.context)? {
             Cat::Written { gap, .. } => {
-                out.flush()?;
+                raw.flush().and(escaped.flush())?;
                 ui.answer(Answer::Found);
                 if let Some(gap) = gap {
                     // A file that is not whole is no whole answer, found or not.

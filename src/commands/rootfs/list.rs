@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Setting, path_bytes};
 use crate::commands::show::name_of;
+use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
 use crate::present::json::text_fields;
 use crate::present::table::{Column, Table};
@@ -127,10 +128,17 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, changes: &Changes<'
         ui.table(&table)?;
     }
     ui.line("")?;
-    for store in changes.stores.iter().filter(|store| args.store.is_empty() && store.kind != StoreKind::Rootfs) {
-        let count = store.entries;
-        let text = Text::own("--store ").and_evidence(store.name()).and(format_args!(": {count} entries"));
-        let text = store.mount_points.iter().fold(text, |text, place| text.and(", at ").and_evidence(place));
+    let others: Vec<_> =
+        changes.stores.iter().filter(|store| args.store.is_empty() && store.kind != StoreKind::Rootfs).collect();
+    if !others.is_empty() {
+        ui.line("Other files in the checkpoint, shown with --store NAME:")?;
+    }
+    for store in others {
+        let text = Text::own("- ").and_evidence(store.name()).and(": ").and(count_text(store.entries as u64, "entry", "entries"));
+        let places = store.mount_points.iter().enumerate();
+        let text = places.fold(text, |text, (number, place)| {
+            text.and(if number == 0 { ", mounted at " } else { " and " }).and_evidence(place)
+        });
         ui.line(text)?;
     }
     ui.line("What this list cannot show:")?;

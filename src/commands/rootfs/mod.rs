@@ -28,7 +28,7 @@ pub struct RootfsArgs {
     action: Option<Action>,
 
     #[command(flatten)]
-    list: Option<list::ListArgs>,
+    list: list::ListArgs,
 }
 
 /// What to do with the files.
@@ -53,11 +53,10 @@ impl OneEvidence {
 }
 
 pub fn run(session: &Session<'_>, args: &RootfsArgs) -> Outcome {
-    match (&args.action, &args.list) {
-        (Some(Action::Cat(args)), _) => cat::run(session, args),
-        (Some(Action::Extract(args)), _) => extract::run(session, args),
-        (None, Some(args)) => list::run(session, args),
-        (None, None) => anyhow::bail!("give EVIDENCE, or `rootfs cat` or `rootfs extract` with it"),
+    match &args.action {
+        Some(Action::Cat(args)) => cat::run(session, args),
+        Some(Action::Extract(args)) => extract::run(session, args),
+        None => list::run(session, &args.list),
     }
 }
 
@@ -102,7 +101,7 @@ fn places(info: &ContainerInfo, model: &Model) -> Places {
         tmpfs: at_dump()
             .map(|mount| TmpfsMount {
                 mount_id: mount.id,
-                device: mount.device.to_kernel(),
+                device: mount.device.major << 20 | mount.device.minor & 0xf_ffff,
                 mount_point: mount.mountpoint.clone(),
             })
             .collect(),

@@ -17,8 +17,10 @@ use rustix::io::Errno;
 use super::error::{Error, Result};
 
 /// How files are made before they are complete.
-const NEW_FILE: OFlags = OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const NEW_FILE: OFlags =
+    OFlags::RDWR.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const DIRECTORY: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// An open directory, and where below it we are.
 pub(super) struct Beneath {
@@ -81,8 +83,13 @@ impl Beneath {
         fill: &mut dyn FnMut(&mut File) -> io::Result<()>,
     ) -> io::Result<File> {
         let (above, name) = checked(path)?;
-        let mut file: File =
-            rustix::fs::openat(&self.top, self.temporary.as_slice(), NEW_FILE, Mode::from_raw_mode(mode & 0o777 | 0o600))?.into();
+        let mut file: File = rustix::fs::openat(
+            &self.top,
+            self.temporary.as_slice(),
+            NEW_FILE,
+            Mode::from_raw_mode(mode & 0o777 | 0o600),
+        )?
+        .into();
         let result = fill(&mut file).and_then(|()| self.finish(&file, above, name, modified));
         if result.is_err() {
             // What is left of it has no name that anyone would take for evidence; a second failure would say no more.
@@ -101,7 +108,13 @@ impl Beneath {
         Ok(rustix::fs::futimens(directory, &timestamps(modified))?)
     }
 
-    fn finish(&mut self, file: &File, above: &[u8], name: &[u8], modified: ModificationTime) -> io::Result<()> {
+    fn finish(
+        &mut self,
+        file: &File,
+        above: &[u8],
+        name: &[u8],
+        modified: ModificationTime,
+    ) -> io::Result<()> {
         // Times beyond what the file system can hold are cut to its range by the kernel; nanoseconds that are none are refused by it.
         rustix::fs::futimens(file, &timestamps(modified))?;
         let temporary = self.temporary.clone();
@@ -145,7 +158,10 @@ impl Beneath {
 fn checked(path: &[u8]) -> io::Result<(&[u8], &[u8])> {
     let is_step = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
     if !path.split(|&byte| byte == b'/').all(is_step) {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of something below a directory"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not the path of something below a directory",
+        ));
     }
     Ok(split_path(path))
 }
@@ -203,7 +219,10 @@ mod tests {
         let mut beneath = Beneath::open(&out, &|_| false).unwrap();
         put(&mut beneath, "a/b/file", b"text").unwrap();
         let metadata = fs::metadata(out.join("a/b/file")).unwrap();
-        assert_eq!((metadata.mode() & 0o7000, metadata.mtime(), metadata.mtime_nsec()), (0, 1_550_000_000, 5));
+        assert_eq!(
+            (metadata.mode() & 0o7000, metadata.mtime(), metadata.mtime_nsec()),
+            (0, 1_550_000_000, 5)
+        );
         assert_eq!(fs::metadata(&out).unwrap().mode() & 0o777, 0o700);
         beneath.make_directory(b"a", 0).unwrap();
         beneath.set_directory_time(b"a", NOW).unwrap();
@@ -242,13 +261,19 @@ mod tests {
     #[test]
     fn only_an_empty_directory_will_do() {
         let home = tempfile::tempdir().unwrap();
-        assert!(matches!(Beneath::open(&home.path().join("no/parent"), &|_| false), Err(Error::Directory { .. })));
+        assert!(matches!(
+            Beneath::open(&home.path().join("no/parent"), &|_| false),
+            Err(Error::Directory { .. })
+        ));
         let empty = home.path().join("empty");
         fs::create_dir(&empty).unwrap();
         let mut beneath = Beneath::open(&empty, &|name| name == b".incomplete").unwrap();
         put(&mut beneath, ".incomplete", b"a file of this name").unwrap();
         assert!(matches!(Beneath::open(&empty, &|_| false), Err(Error::NotEmpty(_))));
-        assert!(matches!(Beneath::open(&empty.join(".incomplete"), &|_| false), Err(Error::Directory { .. })));
+        assert!(matches!(
+            Beneath::open(&empty.join(".incomplete"), &|_| false),
+            Err(Error::Directory { .. })
+        ));
     }
 
     #[test]

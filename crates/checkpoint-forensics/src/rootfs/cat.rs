@@ -70,7 +70,13 @@ impl Changes<'_> {
     ///
     /// # Errors
     /// When there is no such store, the receiver fails, or the evidence would have to be read twice and can't be.
-    pub fn cat(&self, path: &[u8], options: CatOptions<'_>, output: &mut dyn Write, context: &Context) -> Result<Cat<'_>> {
+    pub fn cat(
+        &self,
+        path: &[u8],
+        options: CatOptions<'_>,
+        output: &mut dyn Write,
+        context: &Context,
+    ) -> Result<Cat<'_>> {
         let stores = self.stores_called(options.store)?;
         let mut through = Vec::new();
         let mut path = path.to_vec();
@@ -81,7 +87,11 @@ impl Changes<'_> {
                 return Ok(Cat::NotFound { path, through });
             };
             let entry = &self.entries[number];
-            let target = entry.facts.as_ref().filter(|facts| facts.kind == MemberKind::Symlink).and_then(|facts| facts.link.as_deref());
+            let target = entry
+                .facts
+                .as_ref()
+                .filter(|facts| facts.kind == MemberKind::Symlink)
+                .and_then(|facts| facts.link.as_deref());
             match target {
                 Some(target) if options.follow && through.len() < SYMLINKS_MAX => {
                     path = joined(&entry.path, target);
@@ -98,7 +108,13 @@ impl Changes<'_> {
         }
     }
 
-    fn write<'a>(&'a self, number: usize, mut through: Vec<&'a Entry>, output: &mut dyn Write, context: &Context) -> Result<Cat<'a>> {
+    fn write<'a>(
+        &'a self,
+        number: usize,
+        mut through: Vec<&'a Entry>,
+        output: &mut dyn Write,
+        context: &Context,
+    ) -> Result<Cat<'a>> {
         let asked_for = &self.entries[number];
         let place = || String::from_utf8_lossy(&asked_for.path).into_owned();
         let contents = match self.file_behind(number) {
@@ -110,7 +126,10 @@ impl Changes<'_> {
             }
             Err(None) => {
                 let why = "it is a hard link to something that is not before it in the archive";
-                return Ok(Cat::Unavailable { entry: asked_for, gap: Gap::new("the contents of a file", place(), why) });
+                return Ok(Cat::Unavailable {
+                    entry: asked_for,
+                    gap: Gap::new("the contents of a file", place(), why),
+                });
             }
         };
         if contents != number {
@@ -131,7 +150,9 @@ impl Changes<'_> {
         };
         let gap = match result {
             Err(Failure::Output(error)) => return Err(Error::Output(error)),
-            Err(Failure::Input(error)) => Some(Gap::new("the rest of a file", format!("{}: byte {bytes}", place()), error)),
+            Err(Failure::Input(error)) => {
+                Some(Gap::new("the rest of a file", format!("{}: byte {bytes}", place()), error))
+            }
             Ok(()) => size.filter(|&size| bytes < size).map(|size| {
                 let why = format!("the archive holds {bytes} of its {size} bytes");
                 Gap::new("the rest of a file", format!("{}: byte {bytes}", place()), why)
@@ -147,7 +168,12 @@ enum Failure {
     Output(io::Error),
 }
 
-fn copy(reader: &mut dyn Read, output: &mut dyn Write, bytes: &mut u64, context: &Context) -> Result<(), Failure> {
+fn copy(
+    reader: &mut dyn Read,
+    output: &mut dyn Write,
+    bytes: &mut u64,
+    context: &Context,
+) -> Result<(), Failure> {
     let mut output_failed = None;
     let result = each_chunk(reader, context, &mut |chunk| {
         output.write_all(chunk).map_err(|error| {
@@ -165,7 +191,8 @@ fn copy(reader: &mut dyn Read, output: &mut dyn Write, bytes: &mut u64, context:
 
 /// The path that a symbolic link leads to, `.` and `..` taken out by name alone; `..` at the top stays there.
 fn joined(link: &[u8], target: &[u8]) -> Vec<u8> {
-    let directory = if target.starts_with(b"/") { &b""[..] } else { container_checkpoint::evidence::split_path(link).0 };
+    let directory =
+        if target.starts_with(b"/") { &b""[..] } else { container_checkpoint::evidence::split_path(link).0 };
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in directory.split(|&byte| byte == b'/').chain(target.split(|&byte| byte == b'/')) {
         match part {

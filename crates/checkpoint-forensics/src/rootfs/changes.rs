@@ -129,8 +129,12 @@ impl<'a> Changes<'a> {
             (Mark::GoneBelow(path), Deletions::Whiteouts) => {
                 return deletion(number, Change::ContentsDeleted, store.absolute(&path), member.path);
             }
-            (Mark::NamedLikeOne, Deletions::Whiteouts) => notes.push("named like a deletion mark, but not in the form of one"),
-            (Mark::Gone(_) | Mark::GoneBelow(_), Deletions::NotRecorded) => notes.push("in the form of containerd's deletion marks"),
+            (Mark::NamedLikeOne, Deletions::Whiteouts) => {
+                notes.push("named like a deletion mark, but not in the form of one")
+            }
+            (Mark::Gone(_) | Mark::GoneBelow(_), Deletions::NotRecorded) => {
+                notes.push("in the form of containerd's deletion marks")
+            }
             _ => {}
         }
         if leads_out(&member.path) {

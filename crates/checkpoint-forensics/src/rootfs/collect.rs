@@ -59,7 +59,8 @@ pub(super) struct Budget {
 
 impl Budget {
     pub(super) fn new(context: &Context) -> Self {
-        Self { entries: context.limits.members, names: context.limits.metadata, held: HELD_MAX }
+        // A name stands in several places while a list is made: as it is stored, as a path, as a key.
+        Self { entries: context.limits.members, names: context.limits.metadata / 4, held: HELD_MAX }
     }
 
     /// Makes room for an entry; which option sets the limit that is in the way.
@@ -100,7 +101,13 @@ pub(super) enum From<'a> {
 }
 
 /// Lists an archive. `place` names it in gaps.
-pub(super) fn collect(place: &str, from: From<'_>, wants: &Wants, budget: &mut Budget, context: &Context) -> Collected {
+pub(super) fn collect(
+    place: &str,
+    from: From<'_>,
+    wants: &Wants,
+    budget: &mut Budget,
+    context: &Context,
+) -> Collected {
     let mut entries: Vec<Found> = Vec::new();
     let mut full = None;
     let mut visit = |mut member: Member, contents: &mut dyn Read| {
@@ -109,7 +116,8 @@ pub(super) fn collect(place: &str, from: From<'_>, wants: &Wants, budget: &mut B
             return Ok(ControlFlow::Break(()));
         }
         let is_file = member.kind == MemberKind::File;
-        let looked_at = if is_file { look_at(&member, contents, wants, budget, context) } else { Ok(Seen::default()) };
+        let looked_at =
+            if is_file { look_at(&member, contents, wants, budget, context) } else { Ok(Seen::default()) };
         let (seen, result) = match looked_at {
             Ok(seen) => (seen, Ok(ControlFlow::Continue(()))),
             // The entry stays: its header is known.
@@ -133,7 +141,11 @@ pub(super) fn collect(place: &str, from: From<'_>, wants: &Wants, budget: &mut B
         From::Stream(contents) => nested::walk(place, contents, context, &mut visit),
     };
     if let Some(limit) = full {
-        findings.gap("files", place, format!("{limit} that may be kept is used up; the rest of it is not looked at"));
+        findings.gap(
+            "files",
+            place,
+            format!("{limit} that may be kept is used up; the rest of it is not looked at"),
+        );
     }
     if let (Some(cut), Some(last)) = (cut, entries.last_mut()) {
         last.present = Some(cut);
@@ -148,7 +160,13 @@ struct Seen {
 }
 
 /// Reads the contents of a file once, for all that is wanted of them.
-fn look_at(member: &Member, contents: &mut dyn Read, wants: &Wants, budget: &mut Budget, context: &Context) -> io::Result<Seen> {
+fn look_at(
+    member: &Member,
+    contents: &mut dyn Read,
+    wants: &Wants,
+    budget: &mut Budget,
+    context: &Context,
+) -> io::Result<Seen> {
     let passing = matches!(member.body, Body::Passing);
     let keep = passing && member.size <= budget.held && wants.keeps(&member.path);
     if !wants.hash && !keep {

@@ -22,7 +22,12 @@ type Ordinals = BTreeMap<usize, usize>;
 ///
 /// # Errors
 /// When they only go by and the evidence can't be read again, and when the caller asked to stop. What could be had before that was handed over.
-pub(super) fn visit(changes: &Changes<'_>, wanted: &BTreeSet<usize>, context: &Context, receiver: &mut Receiver<'_>) -> Result<()> {
+pub(super) fn visit(
+    changes: &Changes<'_>,
+    wanted: &BTreeSet<usize>,
+    context: &Context,
+    receiver: &mut Receiver<'_>,
+) -> Result<()> {
     let mut passing: BTreeMap<usize, Ordinals> = BTreeMap::new();
     for &number in wanted {
         let Some(entry) = changes.entries.get(number) else { continue };
@@ -40,7 +45,8 @@ pub(super) fn visit(changes: &Changes<'_>, wanted: &BTreeSet<usize>, context: &C
         }
     }
     let index = changes.subject.evidence.index();
-    let mut fetcher = Fetcher { archives: HashMap::new(), loose: HashMap::new(), context, receiver, ended: false };
+    let mut fetcher =
+        Fetcher { archives: HashMap::new(), loose: HashMap::new(), context, receiver, ended: false };
     for (store, ordinals) in passing {
         match changes.stores[store].origin {
             Origin::Archive(id) => match &index.member(id).body {
@@ -55,8 +61,11 @@ pub(super) fn visit(changes: &Changes<'_>, wanted: &BTreeSet<usize>, context: &C
                 }
             },
             Origin::Layer(layer) => {
-                let of_layer = index.members().filter(|(_, of, _)| *of == layer).map(|(id, ..)| id).enumerate();
-                fetcher.loose.extend(of_layer.filter_map(|(ordinal, id)| Some((id, *ordinals.get(&ordinal)?))));
+                let of_layer =
+                    index.members().filter(|(_, of, _)| *of == layer).map(|(id, ..)| id).enumerate();
+                fetcher
+                    .loose
+                    .extend(of_layer.filter_map(|(ordinal, id)| Some((id, *ordinals.get(&ordinal)?))));
             }
             Origin::Nothing => {}
         }

@@ -106,7 +106,11 @@ mod tests {
         assert_eq!(mark_of(&member("o/.wh.a", 0, 0, 0)), Mark::Gone(b"o/a".to_vec()));
         assert_eq!(mark_of(&member(".wh.top", 0, 0, 0)), Mark::Gone(b"top".to_vec()));
         for (mode, size, seconds) in [(0o644, 0, 0), (0, 2, 0), (0, 0, 1)] {
-            assert_eq!(mark_of(&member("o/.wh.a", mode, size, seconds)), Mark::NamedLikeOne, "{mode:o} {size} {seconds}");
+            assert_eq!(
+                mark_of(&member("o/.wh.a", mode, size, seconds)),
+                Mark::NamedLikeOne,
+                "{mode:o} {size} {seconds}"
+            );
         }
         assert_eq!(mark_of(&member("o/.why", 0, 0, 0)), Mark::None);
         assert_eq!(mark_of(&member(".wh.d/file", 0, 0, 0)), Mark::None, "the last component decides");
@@ -121,11 +125,16 @@ mod tests {
 
     #[test]
     fn names_that_go_mangled_are_marked() {
-        let list = parse_list("[\"/img/plain\", \"/img/\\u001b[31m\", \"/img/\u{fffd}\u{fffd}\"]".as_bytes()).unwrap();
+        let list = parse_list("[\"/img/plain\", \"/img/\\u001b[31m\", \"/img/\u{fffd}\u{fffd}\"]".as_bytes())
+            .unwrap();
         let told: Vec<_> = list.iter().map(|listed| (listed.path.as_slice(), listed.uncertain)).collect();
         assert_eq!(
             told,
-            [(&b"/img/plain"[..], false), (b"/img/\x1b[31m", false), ("/img/\u{fffd}\u{fffd}".as_bytes(), true)]
+            [
+                (&b"/img/plain"[..], false),
+                (b"/img/\x1b[31m", false),
+                ("/img/\u{fffd}\u{fffd}".as_bytes(), true)
+            ]
         );
         assert!(parse_list(b"[\"/img/\xff\"]").unwrap()[0].uncertain);
         assert_eq!(parse_list(b"null").unwrap(), []);

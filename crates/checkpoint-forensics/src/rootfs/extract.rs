@@ -85,7 +85,12 @@ impl Changes<'_> {
     ///
     /// # Errors
     /// When the directory won't do, there is no such store, or the caller asked to stop. What can't be written is refused, one by one.
-    pub fn extract(&self, selection: Selection<'_>, directory: &Path, context: &Context) -> Result<Extracted> {
+    pub fn extract(
+        &self,
+        selection: Selection<'_>,
+        directory: &Path,
+        context: &Context,
+    ) -> Result<Extracted> {
         let (chosen, not_found) = self.chosen(selection)?;
         let plan = plan::plan(self, &chosen);
         let beneath = Beneath::open(directory, &|name| plan.takes(name))?;
@@ -105,7 +110,11 @@ impl Changes<'_> {
         refused.sort_by_key(|(entry, _)| *entry);
         for (entry, why) in &refused {
             if let Refusal::Incomplete { .. } | Refusal::Unreadable(_) = why {
-                gaps.push(Gap::new("the contents of a file", String::from_utf8_lossy(&self.entries[*entry].path), why));
+                gaps.push(Gap::new(
+                    "the contents of a file",
+                    String::from_utf8_lossy(&self.entries[*entry].path),
+                    why,
+                ));
             }
         }
         let refused = refused.into_iter().map(|(entry, why)| Refused { entry, why }).collect();
@@ -117,12 +126,15 @@ impl Changes<'_> {
         let (stores, was_named) = match selection.stores {
             Stores::Named(word) => (self.stores_called(Some(word))?, true),
             Stores::All => (self.stores_called(None)?, false),
-            Stores::Usual if selection.paths.is_some() => {
-                (self.stores_called(None)?.into_iter().filter(|&store| self.is_placed(store)).collect(), false)
-            }
+            Stores::Usual if selection.paths.is_some() => (
+                self.stores_called(None)?.into_iter().filter(|&store| self.is_placed(store)).collect(),
+                false,
+            ),
             Stores::Usual => (self.rootfs().into_iter().collect(), false),
         };
-        let here = |number: &usize| stores.contains(&self.entries[*number].store) && !self.entries[*number].is_deletion();
+        let here = |number: &usize| {
+            stores.contains(&self.entries[*number].store) && !self.entries[*number].is_deletion()
+        };
         let candidates = (0..self.entries.len()).filter(here);
         let Some(paths) = selection.paths else { return Ok((candidates.collect(), Vec::new())) };
         let candidates: Vec<usize> = candidates.collect();
@@ -130,7 +142,11 @@ impl Changes<'_> {
         let mut not_found = Vec::new();
         for path in paths {
             let wanted = without_slashes(path);
-            let is_meant = |name: &[u8]| name == wanted || wanted.is_empty() || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(b"/"));
+            let is_meant = |name: &[u8]| {
+                name == wanted
+                    || wanted.is_empty()
+                    || name.strip_prefix(wanted).is_some_and(|rest| rest.starts_with(b"/"))
+            };
             let of_path = candidates.iter().copied().filter(|&number| {
                 let entry = &self.entries[number];
                 is_meant(without_slashes(&entry.path)) || (was_named && is_meant(&entry.stored_name))
@@ -194,7 +210,8 @@ impl Work<'_> {
 
     /// Writes a file, and copies it to its other names.
     fn write_file(&mut self, contents: usize, places: &[(usize, Vec<u8>)], reader: &mut dyn Read) {
-        let size = self.changes.entries[contents].facts.as_ref().and_then(|facts| facts.size).unwrap_or_default();
+        let size =
+            self.changes.entries[contents].facts.as_ref().and_then(|facts| facts.size).unwrap_or_default();
         let Some(((first, path), others)) = places.split_first() else { return };
         match self.put(*first, path, size, reader) {
             Ok(mut file) => {
@@ -215,7 +232,9 @@ impl Work<'_> {
         let Some(facts) = &self.changes.entries[entry].facts else { return Err(Refusal::LinkTarget) };
         let context = self.context;
         let mut fault = None;
-        let made = self.beneath.make_file(path, mode, facts.modified, &mut |file| match copy(reader, file, context) {
+        let made = self.beneath.make_file(path, mode, facts.modified, &mut |file| match copy(
+            reader, file, context,
+        ) {
             Ok(present) if present == size => Ok(()),
             Ok(present) => {
                 fault = Some(Refusal::Incomplete { present, size });
@@ -246,7 +265,12 @@ impl Work<'_> {
     }
 
     fn note_written(&mut self, entry: usize, path: &[u8], bytes: u64) {
-        self.written.push(Written { entry, output: path.to_vec(), bytes, cleared: self.mode(entry) & 0o7000 });
+        self.written.push(Written {
+            entry,
+            output: path.to_vec(),
+            bytes,
+            cleared: self.mode(entry) & 0o7000,
+        });
     }
 }
 

@@ -63,7 +63,8 @@ fn second_pass(
         Ok(()) | Err(EvidenceError::Cancelled) => return Err(EvidenceError::Cancelled.into()),
         Err(error) => {
             let unseen = archives.iter().filter(|id| !rider.archives.contains_key(id));
-            let mut places: Vec<_> = unseen.map(|id| String::from_utf8_lossy(&evidence.index().member(*id).path)).collect();
+            let mut places: Vec<_> =
+                unseen.map(|id| String::from_utf8_lossy(&evidence.index().member(*id).path)).collect();
             places.sort();
             places.into_iter().for_each(|place| findings.gap("files", place, &error));
             if hash {
@@ -86,9 +87,13 @@ fn errand(index: &Index, stores: &[Store], hash: bool, rider: &Rider) -> Errand 
                 }
             }
             Origin::Layer(layer) if hash => {
-                let files = index.members().filter(|(_, of, member)| *of == layer && member.kind == MemberKind::File);
-                let passing = files.filter(|(_, _, member)| matches!(member.body, Body::Passing)).map(|(id, ..)| id);
-                errand.loose.extend(passing.filter(|id| rider.loose.get(id).is_none_or(|seen| seen.sha256.is_none())));
+                let files =
+                    index.members().filter(|(_, of, member)| *of == layer && member.kind == MemberKind::File);
+                let passing =
+                    files.filter(|(_, _, member)| matches!(member.body, Body::Passing)).map(|(id, ..)| id);
+                errand.loose.extend(
+                    passing.filter(|id| rider.loose.get(id).is_none_or(|seen| seen.sha256.is_none())),
+                );
             }
             Origin::Layer(_) | Origin::Nothing => {}
         }
@@ -120,10 +125,18 @@ fn of_layer(index: &Index, layer: LayerId, hash: bool, riders: [&Rider; 2], cont
     for (id, _, member) in index.members().filter(|(_, of, _)| *of == layer) {
         let mut found = Found { member: member.clone(), sha256: None, present: None };
         if member.kind == MemberKind::File {
-            let seen = riders.iter().find_map(|rider| rider.loose.get(&id).filter(|seen| !hash || seen.sha256.is_some()));
+            let seen = riders
+                .iter()
+                .find_map(|rider| rider.loose.get(&id).filter(|seen| !hash || seen.sha256.is_some()));
             let (present, sha256) = match &member.body {
-                Body::At(bytes) => (bytes.len(), hash.then(|| complete_hash(&mut bytes.reader(), member.size, context)).flatten()),
-                Body::Held(held) => (held.len() as u64, hash.then(|| complete_hash(&mut &held[..], member.size, context)).flatten()),
+                Body::At(bytes) => (
+                    bytes.len(),
+                    hash.then(|| complete_hash(&mut bytes.reader(), member.size, context)).flatten(),
+                ),
+                Body::Held(held) => (
+                    held.len() as u64,
+                    hash.then(|| complete_hash(&mut &held[..], member.size, context)).flatten(),
+                ),
                 Body::Passing => (member.size, seen.and_then(|seen| seen.sha256)),
             };
             found.present = Some(present).filter(|present| *present < member.size);

@@ -9,7 +9,8 @@ use super::places::Places;
 const LINK_REMAP: &[u8] = b"link_remap.";
 
 /// Files on which engines mount their own, by absolute path. Where the image has none, the runtime makes an empty one.
-const DEFAULT_FILES: &[&[u8]] = &[b"/etc/hostname", b"/etc/hosts", b"/etc/resolv.conf", b"/run/.containerenv"];
+const DEFAULT_FILES: &[&[u8]] =
+    &[b"/etc/hostname", b"/etc/hosts", b"/etc/resolv.conf", b"/run/.containerenv"];
 /// The modes that crun and runc give to it; a file of the image that was emptied has another.
 const DEFAULT_MODES: &[u32] = &[0o700, 0o755];
 const MTAB: &[u8] = b"/etc/mtab";
@@ -23,7 +24,10 @@ const BY_RUNTIME: &str = "the runtime, to mount something there";
 pub(super) fn made_by(path: &[u8], facts: &Facts, places: &Places) -> Option<&'static str> {
     let base = path.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
     let number = base.strip_prefix(LINK_REMAP).unwrap_or_default();
-    if !number.is_empty() && number.iter().all(u8::is_ascii_digit) && matches!(facts.kind, MemberKind::File | MemberKind::HardLink) {
+    if !number.is_empty()
+        && number.iter().all(u8::is_ascii_digit)
+        && matches!(facts.kind, MemberKind::File | MemberKind::HardLink)
+    {
         return Some(BY_CRIU);
     }
     let to_mounts = || facts.link.as_deref().is_some_and(|target| MTAB_TARGETS.contains(&target));
@@ -61,7 +65,10 @@ mod tests {
 
     #[test]
     fn names_alone_prove_nothing() {
-        let places = Places { mount_points: vec![b"/facts".to_vec(), b"/var/run/docker.sock".to_vec()], ..Places::default() };
+        let places = Places {
+            mount_points: vec![b"/facts".to_vec(), b"/var/run/docker.sock".to_vec()],
+            ..Places::default()
+        };
         let (file, directory, link) = (MemberKind::File, MemberKind::Directory, MemberKind::Symlink);
         for (path, facts, maker) in [
             ("/var/tmp/link_remap.49", facts(file, Some(28), None), Some(BY_CRIU)),

@@ -17,7 +17,8 @@ const EMPTY_LAYER_MAX: u64 = 64;
 
 /// Explains the absence of a store for the root file system.
 pub(super) fn explain(index: &Index, dump: &Dump, deletions: Deletions, context: &Context) -> Findings {
-    let is_client_layout = dump.manifest.as_ref().is_some_and(|manifest| manifest.digest_of(oci::CRIU_TAR).is_some());
+    let is_client_layout =
+        dump.manifest.as_ref().is_some_and(|manifest| manifest.digest_of(oci::CRIU_TAR).is_some());
     if is_client_layout {
         return explain_layout(index, dump, context);
     }
@@ -28,9 +29,15 @@ pub(super) fn explain(index: &Index, dump: &Dump, deletions: Deletions, context:
         Deletions::NotRecorded => {}
         _ if may_be_lost => findings.gap(what, "rootfs-diff.tar", "not in what is left of the archive"),
         Deletions::Listed => {
-            findings.note(what, "rootfs-diff.tar", "absent: nothing was changed, or the checkpoint was made without them (--ignore-rootfs)");
+            findings.note(
+                what,
+                "rootfs-diff.tar",
+                "absent: nothing was changed, or the checkpoint was made without them (--ignore-rootfs)",
+            );
         }
-        Deletions::Whiteouts => findings.gap(what, "rootfs-diff.tar", "absent, although containerd always writes it"),
+        Deletions::Whiteouts => {
+            findings.gap(what, "rootfs-diff.tar", "absent, although containerd always writes it")
+        }
     }
     findings
 }
@@ -39,10 +46,17 @@ pub(super) fn explain(index: &Index, dump: &Dump, deletions: Deletions, context:
 fn explain_layout(index: &Index, dump: &Dump, context: &Context) -> Findings {
     let mut findings = Findings::default();
     let what = "changes of the file system";
-    let descriptors = dump.manifest.as_ref().map(|manifest| manifest.descriptors.as_slice()).unwrap_or_default();
-    let layer = descriptors.iter().find(|(media_type, _)| media_type.contains("image.layer") || media_type.contains("rootfs.diff"));
+    let descriptors =
+        dump.manifest.as_ref().map(|manifest| manifest.descriptors.as_slice()).unwrap_or_default();
+    let layer = descriptors
+        .iter()
+        .find(|(media_type, _)| media_type.contains("image.layer") || media_type.contains("rootfs.diff"));
     let Some((_, digest)) = layer else {
-        findings.note(what, "the image's index", "absent: the checkpoint was made without the container's own layer (--rw)");
+        findings.note(
+            what,
+            "the image's index",
+            "absent: the checkpoint was made without the container's own layer (--rw)",
+        );
         return findings;
     };
     let Some(id) = oci::blob_path(digest).and_then(|path| index.find(LayerId::TOP, &path)) else {

@@ -27,7 +27,11 @@ pub struct TmpfsMount {
 impl Places {
     /// The destination of a named volume.
     pub(super) fn of_volume(&self, name: &[u8]) -> Vec<Vec<u8>> {
-        self.volumes.iter().filter(|(known, _)| known == name).map(|(_, destination)| destination.clone()).collect()
+        self.volumes
+            .iter()
+            .filter(|(known, _)| known == name)
+            .map(|(_, destination)| destination.clone())
+            .collect()
     }
 
     /// Where a tmpfs is mounted, found by device; each place once, in the order given.

@@ -51,10 +51,16 @@ impl fmt::Display for Refusal {
                 write!(f, "it is a device ({major}, {minor})")
             }
             Self::Kind(kind) => write!(f, "it is {}", described(*kind)),
-            Self::Above { path, kind } => write!(f, "'{}' above it is {}", String::from_utf8_lossy(path), described(*kind)),
+            Self::Above { path, kind } => {
+                write!(f, "'{}' above it is {}", String::from_utf8_lossy(path), described(*kind))
+            }
             Self::Replaced => f.write_str("a later entry of the same name was taken"),
-            Self::LinkTarget => f.write_str("it is a hard link to something that is no file before it in the archive"),
-            Self::Incomplete { present, size } => write!(f, "the archive holds {present} of its {size} bytes"),
+            Self::LinkTarget => {
+                f.write_str("it is a hard link to something that is no file before it in the archive")
+            }
+            Self::Incomplete { present, size } => {
+                write!(f, "the archive holds {present} of its {size} bytes")
+            }
             Self::Unreadable(why) => write!(f, "its bytes can't be read: {why}"),
             Self::Output(why) => write!(f, "it can't be written: {why}"),
         }
@@ -92,7 +98,9 @@ pub(super) fn plan(changes: &Changes<'_>, chosen: &[usize]) -> Plan {
             continue; // the top of a store, which is the output directory itself
         }
         let refusal = match kind {
-            _ if name_fault(&path, &entry.stored_name).is_some() => name_fault(&path, &entry.stored_name).map(Refusal::Name),
+            _ if name_fault(&path, &entry.stored_name).is_some() => {
+                name_fault(&path, &entry.stored_name).map(Refusal::Name)
+            }
             _ if entry.replaced && kind != MemberKind::Directory => Some(Refusal::Replaced),
             MemberKind::File | MemberKind::HardLink | MemberKind::Directory => blocked.get(&number).cloned(),
             other => Some(Refusal::Kind(other)),
@@ -146,28 +154,36 @@ fn name_fault(path: &[u8], stored_name: &[u8]) -> Option<&'static str> {
 /// The entries below something that is not a directory, and what that is. Within each store, paths are put in an order in which whatever is
 /// above a path comes right before it; of several entries of one name the last decides, as it does in unpacking.
 fn blocked(changes: &Changes<'_>) -> HashMap<usize, Refusal> {
-    let mut numbers: Vec<usize> = (0..changes.entries.len()).filter(|&number| !changes.entries[number].is_deletion()).collect();
+    let mut numbers: Vec<usize> =
+        (0..changes.entries.len()).filter(|&number| !changes.entries[number].is_deletion()).collect();
     let name = |number: usize| changes.entries[number].stored_name.as_slice();
     numbers.sort_by(|&a, &b| {
         let parts = |number| name(number).split(|&byte| byte == b'/');
-        (changes.entries[a].store.cmp(&changes.entries[b].store)).then_with(|| parts(a).cmp(parts(b))).then(a.cmp(&b))
+        (changes.entries[a].store.cmp(&changes.entries[b].store))
+            .then_with(|| parts(a).cmp(parts(b)))
+            .then(a.cmp(&b))
     });
     let mut blocked = HashMap::new();
     // What the current path lies below: the entry, and the one for whose sake everything below it is refused.
     let mut above: Vec<(usize, Option<usize>)> = Vec::new();
     let mut rest = numbers.as_slice();
     while let Some(&first) = rest.first() {
-        let same = |number: usize| changes.entries[number].store == changes.entries[first].store && name(number) == name(first);
+        let same = |number: usize| {
+            changes.entries[number].store == changes.entries[first].store && name(number) == name(first)
+        };
         let count = rest.iter().take_while(|&&number| same(number)).count();
         let (group, later) = rest.split_at(count);
         rest = later;
         while above.last().is_some_and(|&(number, _)| {
-            changes.entries[number].store != changes.entries[first].store || !is_below(name(first), name(number))
+            changes.entries[number].store != changes.entries[first].store
+                || !is_below(name(first), name(number))
         }) {
             above.pop();
         }
         let culprit = above.last().and_then(|(_, culprit)| *culprit);
-        if let Some((path, kind)) = culprit.and_then(|number| Some((changes.entries[number].path.clone(), changes.entries[number].kind()?))) {
+        if let Some((path, kind)) = culprit
+            .and_then(|number| Some((changes.entries[number].path.clone(), changes.entries[number].kind()?)))
+        {
             blocked.extend(group.iter().map(|&number| (number, Refusal::Above { path: path.clone(), kind })));
         }
         let last = group[count - 1];

@@ -100,10 +100,17 @@ impl Passenger for Rider {
         if self.is_archive(id, member) {
             let place = String::from_utf8_lossy(&member.path);
             // Damage inside is a finding about this archive, no reason to end the pass.
-            let collected = collect::collect(&place, From::Stream(contents), &self.wants, &mut self.budget, &self.context);
+            let collected = collect::collect(
+                &place,
+                From::Stream(contents),
+                &self.wants,
+                &mut self.budget,
+                &self.context,
+            );
             self.archives.insert(id, collected);
         } else {
-            let (sha256, held) = collect::glance(member, contents, &self.wants, &mut self.budget, &self.context)?;
+            let (sha256, held) =
+                collect::glance(member, contents, &self.wants, &mut self.budget, &self.context)?;
             self.loose.insert(id, Loose { sha256, held });
         }
         Ok(())

@@ -8,10 +8,15 @@ impl Changes<'_> {
     /// The stores of a name, as numbers; without a name all of them, the root file system first.
     pub(super) fn stores_called(&self, word: Option<&[u8]>) -> Result<Vec<usize>> {
         let Some(word) = word else { return Ok((0..self.stores.len()).collect()) };
-        let called: Vec<usize> = (0..self.stores.len()).filter(|&store| self.stores[store].is_called(word)).collect();
+        let called: Vec<usize> =
+            (0..self.stores.len()).filter(|&store| self.stores[store].is_called(word)).collect();
         if called.is_empty() {
-            let names: Vec<_> = self.stores.iter().map(|store| String::from_utf8_lossy(&store.name()).into_owned()).collect();
-            return Err(Error::NoSuchStore { name: String::from_utf8_lossy(word).into_owned(), known: names.join(", ") });
+            let names: Vec<_> =
+                self.stores.iter().map(|store| String::from_utf8_lossy(&store.name()).into_owned()).collect();
+            return Err(Error::NoSuchStore {
+                name: String::from_utf8_lossy(word).into_owned(),
+                known: names.join(", "),
+            });
         }
         Ok(called)
     }
@@ -27,7 +32,12 @@ impl Changes<'_> {
             without_slashes(&entry.path) == wanted || (store_was_named && entry.stored_name == wanted)
         };
         let meant: Vec<usize> = (0..self.entries.len()).filter(is_meant).collect();
-        let in_store = |store: &usize| meant.iter().rev().find(|&&number| self.entries[number].store == *store && !self.entries[number].is_deletion());
+        let in_store = |store: &usize| {
+            meant
+                .iter()
+                .rev()
+                .find(|&&number| self.entries[number].store == *store && !self.entries[number].is_deletion())
+        };
         let deleted = || meant.iter().find(|&&number| stores.contains(&self.entries[number].store));
         stores.iter().find_map(in_store).or_else(deleted).copied()
     }

@@ -89,7 +89,13 @@ pub(super) fn kind_of(path: &[u8]) -> Option<StoreKind> {
     if split_path(directory).1 == b"volumes" {
         return base.strip_suffix(b".tar").map(|name| StoreKind::Volume(name.to_vec()));
     }
-    let number = |digits: &[u8]| std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?.parse().ok();
+    let number = |digits: &[u8]| {
+        std::str::from_utf8(digits)
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))?
+            .parse()
+            .ok()
+    };
     let tmpfs = base.strip_prefix(b"tmpfs-")?.strip_suffix(b".tar.gz.img")?;
     match tmpfs.strip_prefix(b"dev-") {
         Some(device) => number(device).map(StoreKind::TmpfsDevice),
@@ -106,20 +112,40 @@ pub(super) fn find(index: &Index, dump: &Dump, places: &Places) -> Vec<Store> {
     }
     if let Some(layer) = dump.rootfs_layer {
         let origin = index.layers().find(|(id, _)| *id == layer);
-        let (member, compression) = origin.map(|(_, layer)| (layer.origin.clone(), layer.compression)).unwrap_or_default();
+        let (member, compression) =
+            origin.map(|(_, layer)| (layer.origin.clone(), layer.compression)).unwrap_or_default();
         let mount_points = vec![b"/".to_vec()];
-        stores.push(Store { kind: StoreKind::Rootfs, mount_points, member, compression, entries: 0, origin: Origin::Layer(layer) });
+        stores.push(Store {
+            kind: StoreKind::Rootfs,
+            mount_points,
+            member,
+            compression,
+            entries: 0,
+            origin: Origin::Layer(layer),
+        });
     }
     if let Some(list) = bundle.member(b"deleted.files")
         && !stores.iter().any(|store| store.kind == StoreKind::Rootfs)
     {
         let member = index.member(list).path.clone();
         let mount_points = vec![b"/".to_vec()];
-        stores.insert(0, Store { kind: StoreKind::Rootfs, mount_points, member, compression: None, entries: 0, origin: Origin::Nothing });
+        stores.insert(
+            0,
+            Store {
+                kind: StoreKind::Rootfs,
+                mount_points,
+                member,
+                compression: None,
+                entries: 0,
+                origin: Origin::Nothing,
+            },
+        );
     }
     stores.extend(volumes(index, dump).into_iter().filter_map(|id| archive(index, id, places)));
     let images = dump.image_files(index).members();
-    let is_tmpfs = |id: &MemberId| matches!(kind_of(&index.member(*id).path), Some(StoreKind::TmpfsDevice(_) | StoreKind::TmpfsMount(_)));
+    let is_tmpfs = |id: &MemberId| {
+        matches!(kind_of(&index.member(*id).path), Some(StoreKind::TmpfsDevice(_) | StoreKind::TmpfsMount(_)))
+    };
     stores.extend(images.into_iter().filter(is_tmpfs).filter_map(|id| archive(index, id, places)));
     stores
 }
@@ -135,7 +161,8 @@ fn volumes(index: &Index, dump: &Dump) -> Vec<MemberId> {
     let here = index.members().filter(|(_, layer, member)| {
         dump.layers.contains(layer) && member.kind == MemberKind::File && member.directory() == directory
     });
-    let is_current = |(id, member): &(MemberId, &[u8])| bundle.member(&[b"volumes/", *member].concat()) == Some(*id);
+    let is_current =
+        |(id, member): &(MemberId, &[u8])| bundle.member(&[b"volumes/", *member].concat()) == Some(*id);
     here.map(|(id, _, member)| (id, member.base_name())).filter(is_current).map(|(id, _)| id).collect()
 }
 
@@ -149,7 +176,14 @@ fn archive(index: &Index, id: MemberId, places: &Places) -> Option<Store> {
         StoreKind::TmpfsDevice(device) => places.of_device(*device),
         StoreKind::TmpfsMount(mount) => places.of_mount(*mount),
     };
-    Some(Store { kind, mount_points, member: member.path.clone(), compression: None, entries: 0, origin: Origin::Archive(id) })
+    Some(Store {
+        kind,
+        mount_points,
+        member: member.path.clone(),
+        compression: None,
+        entries: 0,
+        origin: Origin::Archive(id),
+    })
 }
 
 #[cfg(test)]
@@ -193,6 +227,10 @@ mod tests {
         assert_eq!(at(&["/dev/shm", "/other"]).absolute(b"x"), b"/dev/shm/x");
         assert_eq!(at(&["/data/"]).absolute(b""), b"/data");
         assert_eq!(at(&[]).absolute(b"x"), b"x");
-        assert_eq!(at(&["/"]).absolute(b"/etc/x"), b"//etc/x", "what is odd about a stored name stays visible");
+        assert_eq!(
+            at(&["/"]).absolute(b"/etc/x"),
+            b"//etc/x",
+            "what is odd about a stored name stays visible"
+        );
     }
 }

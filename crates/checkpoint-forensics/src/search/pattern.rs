@@ -14,7 +14,7 @@ pub struct Pattern {
 
 #[derive(Clone, Debug)]
 enum Kind {
-    Literal(Finder<'static>),
+    Literal(Box<Finder<'static>>),
     Regex(Regex),
 }
 
@@ -43,7 +43,7 @@ impl Pattern {
             let escaped: String = text.iter().map(|byte| format!("\\x{byte:02x}")).collect();
             return Self::regex(&escaped, true);
         }
-        Ok(Self { kind: Kind::Literal(Finder::new(text).into_owned()) })
+        Ok(Self { kind: Kind::Literal(Box::new(Finder::new(text).into_owned())) })
     }
 
     /// A regular expression over bytes: `.`, classes and `\b` mean ASCII, `\xFF` is a byte.

@@ -17,11 +17,6 @@ impl Device {
         Self { major: dev >> 20, minor: dev & 0xf_ffff }
     }
 
-    /// The kernel's own form, as in the names of `tmpfs-dev-N` images.
-    pub fn to_kernel(self) -> u32 {
-        self.major << 20 | self.minor & 0xf_ffff
-    }
-
     /// Takes the form of `st_rdev` apart: minor in bits 0 to 7 and 20 to 31, major in bits 8 to 19.
     pub(super) fn from_user(dev: u32) -> Self {
         Self { major: dev >> 8 & 0xfff, minor: dev & 0xff | dev >> 12 & 0xf_ff00 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::descriptors::OpenFile;
-use super::file::{File, file_text};
+use super::file::{File, FileKind, RegularFile, file_text};
 use super::file_type::FileType;
 use super::mapping::{Mapping, MappingKind, status};
 use super::memfd::MemfdInode;
@@ -77,7 +77,6 @@ impl Files {
     /// The path of a file: its own, or that of a named pipe or terminal; for a memory file what `/proc` shows.
     /// Without ` (deleted)` for files with a path.
     pub fn path(&self, id: FileId) -> Option<Cow<'_, [u8]>> {
-        use super::file::FileKind;
         let file = self.get(id)?;
         let path_of = |id| self.with_path(id).and_then(File::regular).map(|file| Cow::Borrowed(&*file.path));
         match &file.kind {
@@ -105,6 +104,34 @@ impl Files {
             None if open.file_type == FileType::REG => b"unknown path".to_vec(),
             None => file_text(open.file_type, open.file).into_bytes(),
         }
+    }
+
+    /// What a descriptor is open on as a link of `/proc/PID/fd` shows it: a path with ` (deleted)` if it is gone,
+    /// `pipe:[462038]`, `socket:[462104]`, `anon_inode:[eventfd]`; otherwise as [`Files::text`].
+    pub fn link(&self, open: &OpenFile) -> Vec<u8> {
+        let Some(file) = self.of_descriptor(open) else { return self.text(open) };
+        let shown = |id| self.with_path(id).and_then(File::regular).map(RegularFile::shown_path);
+        let link = match &file.kind {
+            FileKind::Regular(regular) => Some(regular.shown_path()),
+            FileKind::Fifo(fifo) => shown(fifo.path),
+            FileKind::Tty(tty) => shown(tty.path),
+            FileKind::Memfd(memfd) => memfd.inode.known().map(|inode| inode.shown_path()),
+            FileKind::Pipe(pipe) => Some(format!("pipe:[{}]", pipe.pipe_id).into_bytes()),
+            FileKind::Socket(socket) => {
+                socket.inode.known().map(|inode| format!("socket:[{inode}]").into_bytes())
+            }
+            FileKind::Eventfd(_) => Some(b"anon_inode:[eventfd]".to_vec()),
+            FileKind::Epoll(_) => Some(b"anon_inode:[eventpoll]".to_vec()),
+            FileKind::Inotify(_) => Some(b"anon_inode:inotify".to_vec()),
+            FileKind::Fanotify(_) => Some(b"anon_inode:[fanotify]".to_vec()),
+            FileKind::Signalfd(_) => Some(b"anon_inode:[signalfd]".to_vec()),
+            FileKind::Timerfd(_) => Some(b"anon_inode:[timerfd]".to_vec()),
+            FileKind::Pidfd(_) => Some(b"anon_inode:[pidfd]".to_vec()),
+            FileKind::BpfMap(_) => Some(b"anon_inode:bpf-map".to_vec()),
+            FileKind::Tun(_) => Some(b"/dev/net/tun".to_vec()),
+            FileKind::Namespace(_) | FileKind::External | FileKind::Unknown(_) => None,
+        };
+        link.unwrap_or_else(|| self.text(open))
     }
 
     /// The file behind a mapping: a file with a path, a memory file or a packet socket.
@@ -145,7 +172,7 @@ impl Files {
 mod tests {
     use criu_images::schema::VmaEntry;
 
-    use super::super::file::{FileKind, Pipe, RegularFile};
+    use super::super::file::Pipe;
     use super::super::memfd::MemfdFile;
     use super::*;
     use crate::gap::Field;

@@ -47,6 +47,9 @@ mod tty;
 mod watches;
 mod x86;
 
+#[cfg(test)]
+mod tests;
+
 pub use self::address_map::{AddressMap, AioRing};
 pub use aarch64::{Aarch64Registers, AddressKeys, GuardedControlStack, PointerAuthentication};
 pub use architecture::Architecture;
@@ -87,6 +90,9 @@ pub use watches::{EpollWatch, FanotifyMark, InotifyWatch, MarkTarget};
 pub use x86::{SegmentDescriptor, ShadowStack, X86FloatingPoint, X86Mode, X86Registers, XSave};
 
 use images::Images;
+
+/// `MAP_HUGETLB`, on all architectures but MIPS.
+const MAP_HUGETLB: u32 = 0x40000;
 
 /// Reads the table of files alone. What it lacks is told by [`Model::load`].
 pub fn files_of(images: &dyn FileSet) -> Files {
@@ -163,6 +169,7 @@ impl Model {
             MappingKind::AioRing => b"/[aio] (deleted)",
             MappingKind::PacketRing => b"[packet ring]",
             MappingKind::Plugin => b"[plugin]",
+            MappingKind::AnonymousPrivate if mapping.flags & MAP_HUGETLB != 0 => b"/anon_hugepage (deleted)",
             MappingKind::AnonymousPrivate
             | MappingKind::ShadowStack
             | MappingKind::Guard

@@ -86,6 +86,23 @@ pub struct IdMaps {
     pub groups: Vec<IdRange>,
 }
 
+impl IdMaps {
+    /// The user that an id of the namespace is in the parent namespace.
+    pub fn outside_user(&self, id: u32) -> Option<u32> {
+        outside(&self.users, id)
+    }
+
+    /// The group that an id of the namespace is in the parent namespace.
+    pub fn outside_group(&self, id: u32) -> Option<u32> {
+        outside(&self.groups, id)
+    }
+}
+
+fn outside(ranges: &[IdRange], id: u32) -> Option<u32> {
+    let within = |range: &IdRange| id.checked_sub(range.inside).filter(|offset| *offset < range.count);
+    ranges.iter().find_map(|range| range.outside.checked_add(within(range)?))
+}
+
 /// A range of mapped ids (`uid_gid_extent`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IdRange {

@@ -28,13 +28,16 @@ pub(super) const PSTREE: &str = "pstree.img";
 /// Without a whole pstree.img, processes that it doesn't name are found by their core images; their parent is unknown.
 /// `descriptors_by_id` is what the inventory says of the numbers of descriptor tables.
 pub(super) fn load(images: &mut Images<'_>, files: &Files, descriptors_by_id: bool) -> ProcessTree {
-    let (entries, reading) = images.all::<PstreeEntry>(PSTREE, "process tree");
-    if reading == Reading::Absent {
-        images.findings.gap(
-            "process tree",
-            PSTREE,
-            "the dump has no such image: parents of processes are unknown",
-        );
+    let (entries, mut reading) = images.all::<PstreeEntry>(PSTREE, "process tree");
+    // CRIU dumps at least one process.
+    let missing = match reading {
+        Reading::Absent => Some("the dump has no such image"),
+        Reading::Complete if entries.is_empty() => Some("the image ends behind its magic"),
+        Reading::Complete | Reading::Damaged(_) => None,
+    };
+    if let Some(why) = missing {
+        images.findings.gap("process tree", PSTREE, format!("{why}: parents of processes are unknown"));
+        reading = Reading::Damaged(why.to_owned());
     }
     let mut loader =
         Loader { files, descriptors: DescriptorTables::default(), descriptors_by_id, taken: HashSet::new() };

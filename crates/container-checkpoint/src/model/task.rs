@@ -13,8 +13,8 @@ use crate::ids::Pid;
 /// Settings of a process (`task_core_entry` in the core image of its leader, or the images before that).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Task {
-    /// `personality(2)`.
-    pub personality: u32,
+    /// `personality(2)`; see [`Task::personality`] for what may be lost of it.
+    personality: u32,
     /// The kernel's task flags, `PF_*`.
     pub flags: u32,
     /// Signals queued for the process as a whole.
@@ -60,7 +60,7 @@ impl Task {
         };
         let queue = tc.signals_s.as_ref().map(|queue| queue.signals.as_slice());
         Self {
-            personality: tc.personality,
+            personality: undo_decimal(tc.personality),
             flags: tc.flags,
             pending: pending_signals(images, queue, "signal-s", pid, architecture),
             actions,
@@ -72,6 +72,21 @@ impl Task {
             membarrier_registrations: tc.membarrier_registration_mask.into(),
         }
     }
+}
+
+impl Task {
+    /// `personality(2)`, as far as it can be known. CRIU reads the kernel's hexadecimal text as a decimal number, up to the
+    /// first letter: 0x40000 is 40000 in the image, which is undone here, but what follows a digit above 9 is lost, and the
+    /// digits before it lose their weight.
+    pub fn personality(&self) -> u32 {
+        self.personality
+    }
+}
+
+/// Reads a number's decimal digits as hexadecimal ones.
+fn undo_decimal(number: u32) -> u32 {
+    // Eight hexadecimal digits at most: a larger number doesn't come from that text.
+    u32::from_str_radix(&number.to_string(), 16).unwrap_or(number)
 }
 
 /// Decodes a queue of signals; without one, that of an image of its own (CRIU up to 1.2).

@@ -22,7 +22,8 @@ fn extract(diff: &[u8], selection: Selection<'_>) -> (Vec<String>, Vec<String>) 
     });
     let refused: Vec<String> = refused.collect();
     assert_eq!(fs::read(outside.join("guard")).unwrap(), b"untouched");
-    let mut names: Vec<_> = fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["out", "outside"], "nothing beside the output directory");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
@@ -39,7 +40,9 @@ fn listing(top: &Path) -> Vec<String> {
             let name = path.strip_prefix(top).unwrap().to_string_lossy().escape_debug().to_string();
             let kind = metadata.file_type();
             assert!(kind.is_dir() || kind.is_file(), "{name}");
-            assert!(!(kind.is_symlink() || kind.is_fifo() || kind.is_char_device() || kind.is_block_device()));
+            assert!(
+                !(kind.is_symlink() || kind.is_fifo() || kind.is_char_device() || kind.is_block_device())
+            );
             assert_eq!(metadata.mode() & 0o7000, 0, "{name}");
             if kind.is_dir() {
                 found.push(format!("{name}/"));
@@ -47,7 +50,8 @@ fn listing(top: &Path) -> Vec<String> {
             } else {
                 assert_eq!(metadata.nlink(), 1, "hard links become copies");
                 let contents = fs::read(&path).unwrap();
-                let contents = if contents.len() > 40 { format!("{} bytes", contents.len()) } else { text(&contents) };
+                let contents =
+                    if contents.len() > 40 { format!("{} bytes", contents.len()) } else { text(&contents) };
                 found.push(format!("{name}={contents}"));
             }
         }
@@ -63,7 +67,8 @@ fn everything(tar: &mut Tar) -> (Vec<String>, Vec<String>) {
 #[test]
 fn names_that_lead_out_are_refused() {
     let mut tar = Tar::default();
-    for name in ["../outside/guard", "x/../../outside/guard", "/tmp/absolute", "a//b", "a/./b", "..", "a/.."] {
+    for name in ["../outside/guard", "x/../../outside/guard", "/tmp/absolute", "a//b", "a/./b", "..", "a/.."]
+    {
         tar.file(name, b"owned");
     }
     tar.pax(&[(b"path", b"zero\0byte")]).file("x", b"owned");
@@ -91,7 +96,10 @@ fn names_that_lead_out_are_refused() {
 #[test]
 fn nothing_goes_through_a_link() {
     let mut tar = Tar::default();
-    tar.link(b'2', "link", "../outside").file("link/guard", b"owned").file("link/deep/er", b"owned").directory("link/dir/");
+    tar.link(b'2', "link", "../outside")
+        .file("link/guard", b"owned")
+        .file("link/deep/er", b"owned")
+        .directory("link/dir/");
     // The other order: what is above is decided by what it is in the end.
     tar.file("late/guard", b"owned").link(b'2', "late", "../outside");
     // A link that becomes a directory again is one.
@@ -118,10 +126,19 @@ fn nothing_goes_through_a_link() {
 #[test]
 fn hard_links_become_copies_of_files_in_the_archive_and_of_nothing_else() {
     let mut tar = Tar::default();
-    tar.file("a", b"text").link(b'1', "b", "a").link(b'1', "d/c", "b").link(b'1', "self", "self").link(b'1', "early", "later");
-    tar.file("later", b"").link(b'1', "out1", "/etc/passwd").link(b'1', "out2", "../outside/guard").link(b'1', "out3", "outside/guard");
+    tar.file("a", b"text")
+        .link(b'1', "b", "a")
+        .link(b'1', "d/c", "b")
+        .link(b'1', "self", "self")
+        .link(b'1', "early", "later");
+    tar.file("later", b"").link(b'1', "out1", "/etc/passwd").link(b'1', "out2", "../outside/guard").link(
+        b'1',
+        "out3",
+        "outside/guard",
+    );
     tar.link(b'2', "link", "/etc/shadow").link(b'1', "shadow", "link");
-    tar.entry(&Head { name: b"disk", kind: b'4', device: (8, 0), ..Head::default() }, b"").link(b'1', "disk2", "disk");
+    tar.entry(&Head { name: b"disk", kind: b'4', device: (8, 0), ..Head::default() }, b"")
+        .link(b'1', "disk2", "disk");
     let (there, refused) = everything(&mut tar);
     assert_eq!(there, ["a=text", "b=text", "d/", "d/c=text", "later="]);
     let lost = "it is a hard link to something that is no file before it in the archive";
@@ -158,15 +175,27 @@ fn special_files_and_special_bits_stay_behind() {
     let changes = opened.changes(Deletions::Listed, &places, false);
     let out = home.path().join("out");
     let extracted = changes.extract(Selection::default(), &out, &Context::default()).unwrap();
-    let written: Vec<_> = extracted.written.iter().map(|written| (text(&written.output), written.cleared)).collect();
-    assert_eq!(written, [("setuid".to_owned(), 0o6000), ("none".to_owned(), 0), ("sticky".to_owned(), 0o1000)]);
+    let written: Vec<_> =
+        extracted.written.iter().map(|written| (text(&written.output), written.cleared)).collect();
+    assert_eq!(
+        written,
+        [("setuid".to_owned(), 0o6000), ("none".to_owned(), 0), ("sticky".to_owned(), 0o1000)]
+    );
     assert_eq!(listing(&out), ["none=", "setuid=", "sticky/"]);
     let mode = |name: &str| fs::metadata(out.join(name)).unwrap().mode() & 0o777;
     assert_eq!((mode("none"), mode("sticky")), (0o600, 0o700), "readable to the analyst all the same");
     assert_eq!(fs::metadata(out.join("setuid")).unwrap().mtime(), 1_700_000_000);
     assert_eq!(fs::metadata(out.join("sticky")).unwrap().mtime(), 1_700_000_000);
     let kinds: Vec<_> = extracted.refused.iter().map(|refused| refused.why.to_string()).collect();
-    assert_eq!(kinds, ["it is a device (1, 3)", "it is a device (1, 3)", "it is a named pipe", "it is an entry of unknown type"]);
+    assert_eq!(
+        kinds,
+        [
+            "it is a device (1, 3)",
+            "it is a device (1, 3)",
+            "it is a named pipe",
+            "it is an entry of unknown type"
+        ]
+    );
     assert!(extracted.gaps.is_empty(), "what is left out on purpose is no gap");
 }
 
@@ -182,7 +211,11 @@ fn of_several_entries_of_a_name_the_last_is_taken() {
 #[test]
 fn names_of_any_bytes_are_written_as_they_are() {
     let mut tar = Tar::default();
-    tar.file("new\nline", b"1").file("\x1b[2J", b"2").file("-rf", b"3").file(".wh.x", b"4").file(".incomplete", b"5");
+    tar.file("new\nline", b"1")
+        .file("\x1b[2J", b"2")
+        .file("-rf", b"3")
+        .file(".wh.x", b"4")
+        .file(".incomplete", b"5");
     tar.entry(&Head { name: b"\xff\xfe", ..Head::default() }, b"6");
     tar.pax(&[(b"path", &[b'n'; 256])]).file("x", b"7");
     let (there, refused) = everything(&mut tar);
@@ -194,7 +227,12 @@ fn names_of_any_bytes_are_written_as_they_are() {
 #[test]
 fn paths_choose_what_is_below_them_and_hard_links_bring_their_contents() {
     let mut tar = Tar::default();
-    tar.directory("a/").file("a/x", b"1").file("ab", b"2").link(b'1', "c/hard", "a/x").file("c/d/e", b"3").link(b'2', "link", "a");
+    tar.directory("a/")
+        .file("a/x", b"1")
+        .file("ab", b"2")
+        .link(b'1', "c/hard", "a/x")
+        .file("c/d/e", b"3")
+        .link(b'2', "link", "a");
     tar.file("link/x", b"4");
     let diff = tar.end();
     let some = |paths: &[&str]| paths.iter().map(|path| path.as_bytes().to_vec()).collect::<Vec<_>>();
@@ -208,7 +246,11 @@ fn paths_choose_what_is_below_them_and_hard_links_bring_their_contents() {
     ] {
         let chosen = some(paths);
         let came = extract(&diff, Selection { paths: Some(&chosen), ..Selection::default() });
-        assert_eq!((came.0, came.1.len()), (there.iter().map(|name| (*name).to_owned()).collect(), refused), "{paths:?}");
+        assert_eq!(
+            (came.0, came.1.len()),
+            (there.iter().map(|name| (*name).to_owned()).collect(), refused),
+            "{paths:?}"
+        );
     }
 }
 
@@ -218,7 +260,8 @@ fn every_shape_of_evidence_gives_the_same_files() {
     let (mut diff, mut shm) = (Tar::default(), Tar::default());
     let diff = gzip(&diff.file("a", b"1").link(b'1', "b", "a").file("large", &vec![b'x'; 300_000]).end());
     let shm = shm.directory("./").file("./segment", b"2").file("./zeros", &[0; 200_000]).end();
-    let members: [(&str, &[u8]); 3] = [("devshm-checkpoint.tar", &shm), ("rootfs-diff.tar", &diff), ("volumes/v.tar", &shm)];
+    let members: [(&str, &[u8]); 3] =
+        [("devshm-checkpoint.tar", &shm), ("rootfs-diff.tar", &diff), ("volumes/v.tar", &shm)];
     for keep in [Keep::Nothing, Keep::All] {
         let home = home.path().join(format!("{keep:?}"));
         for opened in in_every_shape(&members, &home, false, &keep) {
@@ -229,7 +272,13 @@ fn every_shape_of_evidence_gives_the_same_files() {
             let extracted = changes.extract(selection, &out, &Context::default()).unwrap();
             if opened.shape == "stream" && keep == Keep::Nothing {
                 assert!(extracted.written.iter().all(|written| written.bytes == 0));
-                assert!(!extracted.gaps.is_empty() && extracted.refused.iter().all(|refused| matches!(refused.why, Refusal::Unreadable(_))));
+                assert!(
+                    !extracted.gaps.is_empty()
+                        && extracted
+                            .refused
+                            .iter()
+                            .all(|refused| matches!(refused.why, Refusal::Unreadable(_)))
+                );
                 continue;
             }
             let expected = [

@@ -21,13 +21,28 @@ fn a_cut_inside_a_file_keeps_the_file_with_what_is_there() {
     // Header and contents of the first file take two blocks, the second's header one more.
     let cut = &sample().end()[..1536 + 700];
     for hash in [false, true] {
-        for opened in in_every_shape(&[("rootfs-diff.tar", cut)], &home.path().join(hash.to_string()), hash, &Keep::All) {
+        for opened in
+            in_every_shape(&[("rootfs-diff.tar", cut)], &home.path().join(hash.to_string()), hash, &Keep::All)
+        {
             let places = Places::default();
             let changes = opened.changes(Deletions::Listed, &places, hash);
             assert_eq!(names(&changes), ["/one", "/two"], "{}", opened.shape);
             let facts = changes.entries[1].facts.as_ref().unwrap();
-            assert_eq!((facts.size, facts.present, facts.sha256), (Some(2000), Some(700), None), "{} {hash}", opened.shape);
-            assert!(changes.findings.gaps.iter().any(|gap| gap.place.contains("rootfs-diff.tar") && gap.why.contains("700")), "{:?}", changes.findings);
+            assert_eq!(
+                (facts.size, facts.present, facts.sha256),
+                (Some(2000), Some(700), None),
+                "{} {hash}",
+                opened.shape
+            );
+            assert!(
+                changes
+                    .findings
+                    .gaps
+                    .iter()
+                    .any(|gap| gap.place.contains("rootfs-diff.tar") && gap.why.contains("700")),
+                "{:?}",
+                changes.findings
+            );
             assert_eq!(changes.entries[0].facts.as_ref().unwrap().sha256.is_some(), hash);
             if opened.shape == "stream" {
                 continue;
@@ -59,12 +74,16 @@ fn a_cut_between_files_is_told_although_all_of_them_are_there() {
 fn a_packed_archive_that_breaks_off_keeps_what_was_before() {
     let mut tar = Tar::default();
     for number in 0..200u32 {
-        let noise: Vec<u8> = (0..600).map(|at| (number.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503) >> 9) as u8).collect();
+        let noise: Vec<u8> = (0..600)
+            .map(|at| (number.wrapping_mul(2_654_435_761).wrapping_add(at * 40_503) >> 9) as u8)
+            .collect();
         tar.file(&format!("f{number}"), &noise);
     }
     let packed = gzip(&tar.end());
     let home = tempfile::tempdir().unwrap();
-    for opened in in_every_shape(&[("rootfs-diff.tar", &packed[..packed.len() / 2])], home.path(), true, &Keep::Nothing) {
+    for opened in
+        in_every_shape(&[("rootfs-diff.tar", &packed[..packed.len() / 2])], home.path(), true, &Keep::Nothing)
+    {
         let places = Places::default();
         let changes = opened.changes(Deletions::Whiteouts, &places, true);
         assert!((10..200).contains(&changes.entries.len()), "{}: {}", opened.shape, changes.entries.len());
@@ -93,14 +112,22 @@ fn noise_and_emptiness_are_gaps() {
         assert!(!changes.findings.gaps.is_empty(), "{}", text(diff));
     }
     let opened = with_rootfs(&[0; 1024]);
-    assert!(opened.changes(Deletions::Listed, &places, true).findings.gaps.is_empty(), "an archive without members is one");
+    assert!(
+        opened.changes(Deletions::Listed, &places, true).findings.gaps.is_empty(),
+        "an archive without members is one"
+    );
 }
 
 #[test]
 fn a_broken_list_of_deletions_does_not_hide_the_files() {
     let home = tempfile::tempdir().unwrap();
     let (diff, places) = (sample().end(), Places::default());
-    for opened in in_every_shape(&[("rootfs-diff.tar", &diff), ("deleted.files", b"[\"/a\",")], home.path(), false, &Keep::Nothing) {
+    for opened in in_every_shape(
+        &[("rootfs-diff.tar", &diff), ("deleted.files", b"[\"/a\",")],
+        home.path(),
+        false,
+        &Keep::Nothing,
+    ) {
         let changes = opened.changes(Deletions::Listed, &places, false);
         assert_eq!(changes.entries.len(), 3);
         assert_eq!(changes.findings.gaps.len(), 1);
@@ -118,12 +145,17 @@ fn what_is_kept_of_names_is_bounded() {
     let places = Places::default();
     for (limits, expected) in [
         (Limits { members: 20, ..Limits::default() }, 20),
-        (Limits { metadata: 2000, ..Limits::default() }, 10),
+        (Limits { metadata: 8000, ..Limits::default() }, 10),
         (Limits::default(), 50),
     ] {
         let opened = with_rootfs(&diff);
         let context = Context { limits, ..Context::default() };
-        let subject = Subject { evidence: &opened.evidence, dump: &opened.dump, deletions: Deletions::Listed, places: &places };
+        let subject = Subject {
+            evidence: &opened.evidence,
+            dump: &opened.dump,
+            deletions: Deletions::Listed,
+            places: &places,
+        };
         let changes = Changes::gather(subject, false, &opened.rider, &context).unwrap();
         assert_eq!(changes.entries.len(), expected);
         assert_eq!(changes.findings.gaps.is_empty(), expected == 50, "{:?}", changes.findings);
@@ -139,7 +171,70 @@ fn a_size_that_lies_takes_no_memory() {
         let places = Places::default();
         let changes = opened.changes(Deletions::Listed, &places, true);
         let facts = changes.entries[0].facts.as_ref().unwrap();
-        assert_eq!((facts.size, facts.present, facts.sha256), (Some(0o77777777777), Some(1536), None), "{}", opened.shape);
+        assert_eq!(
+            (facts.size, facts.present, facts.sha256),
+            (Some(0o77777777777), Some(1536), None),
+            "{}",
+            opened.shape
+        );
+    }
+}
+
+#[test]
+fn no_damage_leads_out_of_the_output_directory() {
+    let mut tar = Tar::default();
+    tar.directory("d/").file("d/a", b"text").link(b'1', "d/b", "d/a").link(b'2', "l", "../outside");
+    tar.pax(&[
+        (b"path", b"d/pax"),
+        (b"size", b"3"),
+        (b"GNU.sparse.map", b"0,1,2,1"),
+        (b"GNU.sparse.size", b"4"),
+    ])
+    .file("x", b"abc");
+    let whole = tar.end();
+    let home = tempfile::tempdir().unwrap();
+    let places = Places::default();
+    let mut state = 0x9e37_79b9_u32;
+    for round in 0..400usize {
+        let mut bytes = whole.clone();
+        for _ in 0..1 + round % 3 {
+            // xorshift32: the same damage in every run
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            let at = state as usize % bytes.len();
+            bytes[at] = [b'/', b'.', 0, 0xff, b'7', (state >> 24) as u8][round % 6];
+            repair_checksum(&mut bytes, at);
+        }
+        let opened = with_rootfs(&bytes);
+        let changes = opened.changes(Deletions::Listed, &places, true);
+        let out = home.path().join("out");
+        let extracted = changes.extract(Selection::default(), &out, &Context::default()).unwrap();
+        for written in &extracted.written {
+            assert!(!out.join(Path::new(&*String::from_utf8_lossy(&written.output))).is_symlink());
+        }
+        for entry in &changes.entries {
+            changes
+                .cat(
+                    &entry.path,
+                    CatOptions { follow: true, ..CatOptions::default() },
+                    &mut Vec::new(),
+                    &Context::default(),
+                )
+                .unwrap();
+        }
+        fs::remove_dir_all(&out).unwrap();
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "round {round}");
+    }
+}
+
+/// Makes the header block at an offset pass for a whole one.
+fn repair_checksum(bytes: &mut [u8], at: usize) {
+    let block = &mut bytes[at / 512 * 512..][..512];
+    if &block[257..262] == b"ustar" {
+        block[148..156].fill(b' ');
+        let sum: u32 = block.iter().copied().map(u32::from).sum();
+        block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     }
 }
 
@@ -149,6 +244,11 @@ fn a_stop_is_a_stop() {
     context.cancel.store(true, std::sync::atomic::Ordering::Relaxed);
     let opened = with_rootfs(&sample().end());
     let places = Places::default();
-    let subject = Subject { evidence: &opened.evidence, dump: &opened.dump, deletions: Deletions::Listed, places: &places };
+    let subject = Subject {
+        evidence: &opened.evidence,
+        dump: &opened.dump,
+        deletions: Deletions::Listed,
+        places: &places,
+    };
     assert!(Changes::gather(subject, true, &opened.rider, &context).is_err());
 }

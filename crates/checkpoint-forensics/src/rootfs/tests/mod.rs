@@ -71,11 +71,13 @@ fn in_every_shape(members: &[(&str, &[u8])], home: &Path, hash: bool, keep: &Kee
         all.push(Opened::new(shape, evidence, rider));
     }
     let mut once = rider();
-    let evidence = Evidence::from_stream("stream".into(), Box::new(Cursor::new(packed)), &context, &mut once).unwrap();
+    let evidence =
+        Evidence::from_stream("stream".into(), Box::new(Cursor::new(packed)), &context, &mut once).unwrap();
     all.push(Opened::new("stream", evidence, once));
 
     let directory = home.join("evidence");
-    let skeleton: [(&str, &[u8]); 3] = [("config.dump", b"{}"), ("spec.dump", b"{}"), ("checkpoint/inventory.img", b"")];
+    let skeleton: [(&str, &[u8]); 3] =
+        [("config.dump", b"{}"), ("spec.dump", b"{}"), ("checkpoint/inventory.img", b"")];
     for (path, contents) in skeleton.iter().chain(members) {
         let path: PathBuf = directory.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

@@ -7,8 +7,15 @@ use super::*;
 
 fn sample() -> Vec<u8> {
     let mut tar = Tar::default();
-    tar.directory("d/").file("d/file", b"first").file("d/file", b"second").link(b'1', "d/hard", "d/file").link(b'1', "d/hard2", "d/hard");
-    tar.link(b'2', "d/link", "../d/./hard").link(b'2', "loop", "loop").link(b'2', "dangling", "/no/such").link(b'1', "lost", "nowhere");
+    tar.directory("d/")
+        .file("d/file", b"first")
+        .file("d/file", b"second")
+        .link(b'1', "d/hard", "d/file")
+        .link(b'1', "d/hard2", "d/hard");
+    tar.link(b'2', "d/link", "../d/./hard")
+        .link(b'2', "loop", "loop")
+        .link(b'2', "dangling", "/no/such")
+        .link(b'1', "lost", "nowhere");
     tar.link(b'1', "linklink", "d/link").link(b'2', "togone", "gone");
     tar.entry(&Head { name: b"null", kind: b'3', device: (1, 3), ..Head::default() }, b"");
     tar.file("dev/shm/x", b"below the mount");
@@ -39,7 +46,11 @@ fn a_path_gives_the_bytes_that_unpacking_would_leave() {
     let home = tempfile::tempdir().unwrap();
     let (diff, mut shm) = (sample(), Tar::default());
     let shm = shm.directory("./").file("./x", b"shared").file("./only", b"there").end();
-    let members: [(&str, &[u8]); 3] = [("devshm-checkpoint.tar", &shm), ("rootfs-diff.tar", &diff), ("deleted.files", b"[\"/gone\",\"/d/file\"]")];
+    let members: [(&str, &[u8]); 3] = [
+        ("devshm-checkpoint.tar", &shm),
+        ("rootfs-diff.tar", &diff),
+        ("deleted.files", b"[\"/gone\",\"/d/file\"]"),
+    ];
     for keep in [Keep::Nothing, Keep::All] {
         for opened in in_every_shape(&members, &home.path().join(format!("{keep:?}")), false, &keep) {
             if opened.shape == "stream" && keep == Keep::Nothing {
@@ -65,15 +76,30 @@ fn a_path_gives_the_bytes_that_unpacking_would_leave() {
                 ("/d", plain, "Directory", ""),
                 ("/d/", plain, "Directory", ""),
                 ("/null", plain, "CharDevice(1, 3)", ""),
-                ("/lost", plain, "unavailable: it is a hard link to something that is not before it in the archive", ""),
+                (
+                    "/lost",
+                    plain,
+                    "unavailable: it is a hard link to something that is not before it in the archive",
+                    "",
+                ),
                 ("/nowhere", plain, "not found /nowhere", ""),
                 ("/dev/shm/x", plain, "/dev/shm/x through []", "below the mount"),
                 ("/dev/shm/x", in_store(b"devshm"), "/dev/shm/x through []", "shared"),
                 ("x", in_store(b"devshm"), "/dev/shm/x through []", "shared"),
                 ("/dev/shm/only", plain, "/dev/shm/only through []", "there"),
-                ("x", in_store(b"shm"), "error: the checkpoint has no store 'shm'; it has: rootfs, devshm", ""),
+                (
+                    "x",
+                    in_store(b"shm"),
+                    "error: the checkpoint has no store 'shm'; it has: rootfs, devshm",
+                    "",
+                ),
             ] {
-                assert_eq!(cat(&changes, path, options), (came.to_owned(), bytes.to_owned()), "{} {keep:?} {path}", opened.shape);
+                assert_eq!(
+                    cat(&changes, path, options),
+                    (came.to_owned(), bytes.to_owned()),
+                    "{} {keep:?} {path}",
+                    opened.shape
+                );
             }
         }
     }
@@ -126,7 +152,9 @@ fn contents_larger_than_what_may_be_kept_still_stream() {
     let opened = Opened::new("compressed", evidence, rider);
     let places = Places::default();
     let changes = opened.changes(Deletions::Listed, &places, true);
-    let held = |entry: &Entry| matches!(entry.source.as_ref().unwrap().body, container_checkpoint::evidence::Body::Held(_));
+    let held = |entry: &Entry| {
+        matches!(entry.source.as_ref().unwrap().body, container_checkpoint::evidence::Body::Held(_))
+    };
     assert_eq!(changes.entries.iter().map(held).collect::<Vec<_>>(), [true, false, true]);
     let mut count = Counter(0);
     let came = changes.cat(b"/large", CatOptions::default(), &mut count, &context).unwrap();

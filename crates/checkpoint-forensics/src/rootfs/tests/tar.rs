@@ -22,7 +22,17 @@ pub(super) struct Head<'a> {
 
 impl Default for Head<'_> {
     fn default() -> Self {
-        Self { name: b"x", kind: b'0', mode: 0o644, uid: 0, gid: 0, mtime: 1_700_000_000, link: b"", device: (0, 0), size: None }
+        Self {
+            name: b"x",
+            kind: b'0',
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            mtime: 1_700_000_000,
+            link: b"",
+            device: (0, 0),
+            size: None,
+        }
     }
 }
 
