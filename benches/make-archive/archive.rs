@@ -103,6 +103,9 @@ impl Archive {
         for (name, bytes) in self.bundle() {
             append(&mut tar, name, bytes.len() as u64, bytes.as_slice())?;
         }
+        let mut directory = header(0, 0o700);
+        directory.set_entry_type(tar::EntryType::Directory);
+        tar.append_data(&mut directory, "checkpoint/", io::empty())?;
         if self.options.pages_first {
             self.append_pages(&mut tar)?;
         }
@@ -121,6 +124,8 @@ impl Archive {
                 image.bytes.as_slice(),
             )?;
         }
+        let changes = changed_files()?;
+        append(&mut tar, "rootfs-diff.tar", changes.len() as u64, changes.as_slice())?;
         tar.into_inner()
     }
 
@@ -223,10 +228,21 @@ fn needles(options: Options, stored: u64) -> Vec<Planted> {
     (0..options.needles).map(planted).filter(|planted| planted.at + PAGE <= stored).collect()
 }
 
+/// The archive of file system changes: one file.
+fn changed_files() -> io::Result<Vec<u8>> {
+    let mut tar = tar::Builder::new(Vec::new());
+    append(&mut tar, "var/log/worker.log", 8, b"started\n".as_slice())?;
+    tar.into_inner()
+}
+
 fn append<W: Write>(tar: &mut tar::Builder<W>, name: &str, size: u64, contents: impl Read) -> io::Result<()> {
+    tar.append_data(&mut header(size, 0o600), name, contents)
+}
+
+fn header(size: u64, mode: u32) -> tar::Header {
     let mut header = tar::Header::new_ustar();
     header.set_size(size);
-    header.set_mode(0o600);
+    header.set_mode(mode);
     header.set_mtime(MODIFIED);
-    tar.append_data(&mut header, name, contents)
+    header
 }

@@ -47,7 +47,7 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
     // Several dumps have the same pids: each gets a directory of its own, whose name is known only when all is opened.
     let make = || CoreDump::new(options.clone(), &session.context);
     let (case, mut rides) = if args.evidence.names_one_dump() {
-        session.open_riding(&args.evidence, &make)
+        session.open_riding(&args.evidence, make)
     } else {
         (session.open(&args.evidence), Vec::new())
     };

@@ -94,7 +94,7 @@ struct Answers<'c> {
 pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
     let options = options(session, args)?;
     let make = || Search::new(options.clone());
-    let (case, mut rides) = session.open_riding(&args.evidence, &make);
+    let (case, mut rides) = session.open_riding(&args.evidence, make);
     let mut all = Vec::new();
     for checkpoint in session.chosen(&case, &args.evidence) {
         let ride = rides.get_mut(checkpoint.id().evidence);

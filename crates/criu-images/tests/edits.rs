@@ -1,5 +1,7 @@
 //! Texts that were edited, and texts that are no image: JSON wins over the side key, and every error says where.
 
+#![allow(clippy::unwrap_used)] // a failure fails the test
+
 use criu_images::framing::Image;
 use criu_images::json::{self, EncodeError, Options};
 use criu_images::schema::{CoreEntry, PstreeEntry};

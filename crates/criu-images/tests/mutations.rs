@@ -1,6 +1,8 @@
 //! Every fixture, broken in many ways: no panic, in time, in little memory, and still the same bytes after a way through
 //! JSON. A process of its own, so that its memory is that of these images alone.
 
+#![allow(clippy::unwrap_used)] // a failure fails the test
+
 mod common;
 
 use std::time::{Duration, Instant};

@@ -123,7 +123,7 @@ pub fn run(session: &Session<'_>, args: &InspectArgs) -> Outcome {
     let pid = args.pid.map(Pid);
     let make = || CommandLines::new(Vec::new(), parts.ps_tree_env);
     let (case, mut rides) = if parts.needs_memory() {
-        let (case, rides) = session.open_riding(&args.evidence, &make);
+        let (case, rides) = session.open_riding(&args.evidence, make);
         (case, rides)
     } else {
         (session.open(&args.evidence), Vec::new())

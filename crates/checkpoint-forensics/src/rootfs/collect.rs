@@ -153,14 +153,20 @@ pub(super) fn collect(
     Collected { entries, compression, findings }
 }
 
-#[derive(Default)]
-struct Seen {
-    sha256: Option<[u8; 32]>,
-    held: Option<Arc<[u8]>>,
+/// What was seen of a file's contents, all of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Seen {
+    /// Their SHA-256.
+    pub(super) sha256: Option<[u8; 32]>,
+    /// A copy.
+    pub(super) held: Option<Arc<[u8]>>,
 }
 
 /// Reads the contents of a file once, for all that is wanted of them.
-fn look_at(
+///
+/// # Errors
+/// What reading says, and when the caller asked to stop.
+pub(super) fn look_at(
     member: &Member,
     contents: &mut dyn Read,
     wants: &Wants,
@@ -207,18 +213,6 @@ fn take(contents: &mut dyn Read, hash: bool, keep: bool, context: &Context) -> i
 pub(super) fn hash(contents: &mut dyn Read, context: &Context) -> io::Result<([u8; 32], u64)> {
     let (seen, count) = take(contents, true, false, context)?;
     Ok((seen.sha256.unwrap_or_default(), count))
-}
-
-/// Contents of a file that goes by outside of an inner archive, hashed or kept as for one inside.
-pub(super) fn glance(
-    member: &Member,
-    contents: &mut dyn Read,
-    wants: &Wants,
-    budget: &mut Budget,
-    context: &Context,
-) -> io::Result<(Option<[u8; 32]>, Option<Arc<[u8]>>)> {
-    let seen = look_at(member, contents, wants, budget, context)?;
-    Ok((seen.sha256, seen.held))
 }
 
 /// Hands contents over in pieces of up to [`CHUNK`] bytes.

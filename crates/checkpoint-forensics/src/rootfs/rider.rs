@@ -2,12 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
-use std::sync::Arc;
 
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::{Index, LayerId, Member, MemberId, MemberKind, Passenger};
 
-use super::collect::{self, Budget, Collected, From, Keep, Wants};
+use super::collect::{self, Budget, Collected, From, Keep, Seen, Wants};
 use super::store;
 
 /// The passenger for [`Evidence::open`](container_checkpoint::evidence::Evidence::open) when the question will be about files.
@@ -23,7 +22,7 @@ pub struct Rider {
     only: Option<Errand>,
     pub(super) archives: HashMap<MemberId, Collected>,
     /// Files of inner layers: containerd's own layout has the changes as a layer.
-    pub(super) loose: HashMap<MemberId, Loose>,
+    pub(super) loose: HashMap<MemberId, Seen>,
 }
 
 /// What a second pass is about.
@@ -39,13 +38,6 @@ impl Errand {
     pub(super) fn is_empty(&self) -> bool {
         self.archives.is_empty() && self.loose.is_empty()
     }
-}
-
-/// What was seen of a file of a layer.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Loose {
-    pub(super) sha256: Option<[u8; 32]>,
-    pub(super) held: Option<Arc<[u8]>>,
 }
 
 impl Rider {
@@ -109,9 +101,8 @@ impl Passenger for Rider {
             );
             self.archives.insert(id, collected);
         } else {
-            let (sha256, held) =
-                collect::glance(member, contents, &self.wants, &mut self.budget, &self.context)?;
-            self.loose.insert(id, Loose { sha256, held });
+            let seen = collect::look_at(member, contents, &self.wants, &mut self.budget, &self.context)?;
+            self.loose.insert(id, seen);
         }
         Ok(())
     }

@@ -83,13 +83,16 @@ fn stream(
     })
 }
 
+/// Takes the entry at which a walk stands.
+type Take<'a, F> = dyn FnMut(&mut Walk<F>, Entry) -> io::Result<ControlFlow<()>> + 'a;
+
 /// One walk: hands entries to `take` and keeps the account of how it went.
 fn drive<F: Feed>(
     place: &str,
     compression: Option<Compression>,
     mut walk: Walk<F>,
     context: &Context,
-    take: &mut dyn FnMut(&mut Walk<F>, Entry) -> io::Result<ControlFlow<()>>,
+    take: &mut Take<'_, F>,
 ) -> Walked {
     let mut walked = Walked { compression, ..Walked::default() };
     // The last member: its name, where its stored bytes begin, how many there should be.

@@ -147,7 +147,8 @@ impl Builder {
                 return;
             }
             let known = schema.fields.iter().any(|field| field.name.as_bytes() == key);
-            if !known && !(may_have_extra && key == EXTRA.as_bytes()) {
+            let is_extra = may_have_extra && key == EXTRA.as_bytes();
+            if !known && !is_extra {
                 self.ignored.push(format!("{path}.{}", String::from_utf8_lossy(key)));
             }
         }
