@@ -64,7 +64,7 @@ def kubernetes(truth):
 def crio(truth):
     notes = truth["engine_inspect"]["info"]["runtimeSpec"]["annotations"]
     return kubernetes(truth) | {
-        "runtime": "runc", "created": notes["io.kubernetes.cri-o.Created"], "ip": notes["io.kubernetes.cri-o.IP.0"],
+        "runtime": "runc", "created": truth["engine_inspect"]["status"]["createdAt"], "ip": notes["io.kubernetes.cri-o.IP.0"],
         "image_id": notes["io.kubernetes.cri-o.ImageRef"], "sandbox_id": notes["io.kubernetes.cri-o.SandboxID"],
     }
 
@@ -90,7 +90,8 @@ def facts(engine, truth):
     elif engine == "containerd":
         known |= containerd(truth)
     elif engine == "containerd (ctr)":
-        known |= {"id": it["ID"], "image": it["Image"], "runtime": it["Runtime"]["Name"]}
+        # ctr gives a container no host name: it keeps the machine's, `vm`, as the logs of CRIU's other dumps there tell.
+        known |= {"id": it["ID"], "image": it["Image"], "runtime": it["Runtime"]["Name"], "host_name": "vm"}
     members = truth["archive"]["members"]
     under = truth["archive"]["images_under"]
     images = [m for m in members if m["name"].startswith(under) and "size" in m]
@@ -141,7 +142,6 @@ def workload(name):
     facts = lines(source / "truth" / f"{name}.truth.jsonl")
     hits = lines(source / "truth" / f"{name}.hits.jsonl")
     memory = [hit for hit in hits if hit["kind"] == "memory"]
-    named = {hit["name"] for hit in memory} | {n for hit in hits if hit["kind"] == "not_found" for n in hit["names"]}
     texts = json.load(open(source / "make" / "workloads" / "needles.json"))
     keys = ("name", "pid", "addr", "encoding", "file", "offset", "straddles_page", "via")
     return {
@@ -150,7 +150,7 @@ def workload(name):
         "threads": [
             {key: it[key] for key in ("pid", "tid", "comm")} for it in facts if it["kind"] == "thread" and it["src"] == "proc"
         ],
-        "needles": {key: texts[key] for key in sorted(named)} if memory else {},
+        "needles": texts if memory else {},
         "hits": [{key: hit[key] for key in keys if key in hit} for hit in memory],
     }
 

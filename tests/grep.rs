@@ -56,3 +56,312 @@ fn every_planted_text_is_found_where_the_running_process_had_it_and_nowhere_else
         assert_finds_needles(&truth, &truth.archive());
     }
 }
+
+#[test]
+fn an_unpacked_checkpoint_answers_as_its_archive() {
+    for name in PLANTED {
+        let truth = Truth::of(name);
+        let directory = unpacked(truth.archive());
+        assert_finds_needles(&truth, directory.path().to_str().unwrap());
+    }
+}
+
+#[test]
+fn every_compression_gives_the_same_places() {
+    let truth = Truth::of("tiny");
+    for extension in [".gz", ".zst", ".xz", ".bz2", ".lz4"] {
+        assert_finds_needles(&truth, &testdata(&format!("tiny.tar{extension}")));
+    }
+    assert_finds_needles(&truth, &testdata("tiny-dir.tar"));
+}
+
+#[test]
+fn archives_of_the_corpus_give_the_places_of_their_truth() {
+    let Some(corpus) = corpus() else { return };
+    let others = [("counter-gz", "counter.tar.gz"), ("counter-runc", "counter-runc.tar.zst")];
+    let all = PLANTED.iter().map(|&name| (name, None)).chain(others.map(|(name, archive)| (name, Some(archive))));
+    for (name, archive) in all {
+        let truth = Truth::of(name);
+        let archive = archive.unwrap_or(truth.0["archive"].as_str().unwrap()).replace(".tar.xz", ".tar.zst");
+        assert_finds_needles(&truth, corpus.join("checkpoints").join(archive).to_str().unwrap());
+    }
+}
+
+#[test]
+fn pages_in_the_parent_are_searched_when_it_is_given() {
+    let truth = Truth::of("pre-final");
+    let (last, first) = (truth.archive(), testdata("pre-checkpoint.tar.zst"));
+    for needle in truth.needles() {
+        // Of the two dumps that are searched, the truth is that of the last one.
+        let ran = coldcase(&["grep", "--format=jsonl", "-F", &needle.text, &last, &first]).run();
+        let in_last = ran.records().records.into_iter().filter(|record| record["evidence"] == *last);
+        let places: BTreeSet<Place> =
+            in_last.map(|record| (record["pid"].as_u64().unwrap(), number(record["address"].as_str().unwrap()))).collect();
+        assert_eq!(places, needle.dumped, "{}", needle.text);
+        assert!(ran.records().gaps.is_empty(), "{}", ran.told());
+    }
+}
+
+#[test]
+fn the_order_in_which_a_dump_and_its_parent_are_given_does_not_matter() {
+    let (last, first) = (testdata("pre-final.tar.zst"), testdata("pre-checkpoint.tar.zst"));
+    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_PRE_STAYS_22bb", &first, &last]).run().ends_with(0);
+    let answer = ran.records();
+    assert_eq!(answer.records.len(), 2, "{}", ran.told());
+    let inherited = answer.records.iter().find(|record| record["evidence"] == *last).unwrap();
+    assert_eq!(inherited["address"], "0x00000000004ae000");
+    assert_eq!(inherited["object"]["parent"], 1, "{inherited}");
+}
+
+#[test]
+fn without_the_parent_a_negative_answer_has_a_gap_and_a_positive_one_stands() {
+    let last = testdata("pre-final.tar.zst");
+    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_PRE_STAYS_22bb", &last]).run().ends_with(3);
+    let gaps = ran.records().gaps;
+    assert!(gaps.iter().any(|gap| gap["why"].as_str().unwrap().contains("parent")), "{}", ran.told());
+    let ran = coldcase(&["grep", "-F", "NEEDLE_PRE_NEW_44dd", &last]).run().ends_with(0);
+    assert_eq!(ran.messages("gap").len(), 1, "{}", ran.told());
+    // Only the parent's stale copy of a page that was written anew has it.
+    let ran = coldcase(&["grep", "-F", "NEEDLE_PRE_BEFORE_10aa", &last, &testdata("pre-checkpoint.tar.zst")]);
+    let ran = ran.run().ends_with(0).quietly();
+    assert_eq!(ran.text().matches("NEEDLE_PRE_BEFORE_10aa").count(), 1, "{}", ran.told());
+}
+
+/// What a workload planted, each place with the image and the offset that hold its first byte.
+type Hit = (String, u64, u64, String, u64);
+
+#[track_caller]
+fn assert_finds_hits(truth: &Value, evidence: &str) {
+    let texts = truth["needles"].as_object().unwrap();
+    for encoding in ["ascii", "utf16le", "utf16be"] {
+        let expected: BTreeSet<Hit> = truth["hits"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter(|hit| hit["encoding"] == encoding)
+            .map(|hit| {
+                let text = |key: &str| hit[key].as_str().unwrap().to_owned();
+                (text("name"), hit["pid"].as_u64().unwrap(), number(&text("addr")), text("file"), hit["offset"].as_u64().unwrap())
+            })
+            .collect();
+        assert!(!expected.is_empty(), "no text in {encoding}");
+        let encoded = |text: &str| -> Vec<u8> {
+            match encoding {
+                "utf16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+                "utf16be" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+                _ => text.as_bytes().to_vec(),
+            }
+        };
+        let names: Vec<(Vec<u8>, &String)> = texts.iter().map(|(name, text)| (encoded(text.as_str().unwrap()), name)).collect();
+        let pattern = names.iter().map(|(bytes, _)| bytes_pattern(bytes)).collect::<Vec<_>>().join("|");
+        let ran = coldcase(&["grep", "--format=jsonl", "-C0", &pattern, evidence]).run().ends_with(0);
+        let found: BTreeSet<Hit> = ran
+            .records()
+            .records
+            .iter()
+            .map(|record| {
+                let bytes = record["match"]["text"].as_str().unwrap().as_bytes();
+                let (_, name) = names.iter().find(|(text, _)| text == bytes).unwrap();
+                let object = &record["object"];
+                let image = object["image"].as_str().unwrap().to_owned();
+                let address = number(record["address"].as_str().unwrap());
+                ((*name).clone(), record["pid"].as_u64().unwrap(), address, image, object["offset"].as_u64().unwrap())
+            })
+            .collect();
+        assert_eq!(found, expected, "{evidence}, {encoding}");
+        assert!(ran.records().gaps.is_empty(), "{}", ran.told());
+    }
+}
+
+#[test]
+fn texts_in_every_kind_of_memory_are_found_with_process_address_image_and_offset() {
+    for name in ["kitchen", "criu-features"] {
+        let truth = Truth::of(name);
+        assert_finds_hits(&truth.0, &truth.archive());
+    }
+}
+
+#[test]
+fn traces_of_the_intrusion_are_found_with_process_address_image_and_offset() {
+    let Some(corpus) = corpus() else { return };
+    let checkpoints = corpus.join("checkpoints");
+    let hits = String::from_utf8(crate::support::archives::plain(checkpoints.join("truth/compromised.hits.jsonl.zst"))).unwrap();
+    let hits: Vec<Value> = hits.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let hits: Vec<&Value> = hits.iter().filter(|hit| hit["kind"] == "memory").collect();
+    assert!(hits.len() >= 100, "{}", hits.len());
+    let packed = crate::support::archives::unpacked(checkpoints.join("make/workloads/secrets.tar.zst"));
+    let texts = std::fs::read(packed.path().join("needles-compromised.json")).unwrap();
+    let texts: Value = serde_json::from_slice(&texts).unwrap();
+    let archive = checkpoints.join("compromised.tar.zst").into_os_string().into_string().unwrap();
+    for (name, text) in texts.as_object().unwrap() {
+        let here = hits.iter().filter(|hit| hit["name"] == name.as_str() && hit["encoding"] == "ascii");
+        let expected: BTreeSet<Place> =
+            here.map(|hit| (hit["pid"].as_u64().unwrap(), number(hit["addr"].as_str().unwrap()))).collect();
+        let ran = coldcase(&["grep", "--format=jsonl", &bytes_pattern(text.as_str().unwrap().as_bytes()), &archive]).run();
+        assert_eq!(places(&ran), expected, "{name}");
+    }
+}
+
+#[test]
+fn memory_that_several_processes_share_is_one_row_and_a_record_for_each() {
+    let truth = Truth::of("kitchen");
+    let text = truth.0["needles"]["anon_shared"].as_str().unwrap();
+    let ran = coldcase(&["grep", "--format=jsonl", "-F", text, &truth.archive()]).run().ends_with(0);
+    let answer = ran.records();
+    let pids: Vec<_> = answer.records.iter().map(|record| record["pid"].as_u64().unwrap()).collect();
+    assert_eq!(pids, [8, 27], "{}", ran.told());
+    assert_eq!(answer.summary["places"], 1, "{}", answer.summary);
+    assert_eq!(answer.records[0]["object"], answer.records[1]["object"]);
+    let table = coldcase(&["grep", "-F", text, &truth.archive()]).run().ends_with(0);
+    let rows: Vec<&str> = table.text().lines().filter(|line| line.contains(text)).collect();
+    assert_eq!(rows.len(), 1, "{}", table.told());
+    assert!(rows[0].starts_with("8, 27 "), "{}", rows[0]);
+}
+
+/// An archive in a directory of its own.
+fn written(archive: &[u8]) -> (tempfile::TempDir, String) {
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = directory.path().join("made.tar");
+    std::fs::write(&path, archive).unwrap();
+    let path = path.into_os_string().into_string().unwrap();
+    (directory, path)
+}
+
+#[track_caller]
+fn addresses_in(runs: &[Message], pages: &[Vec<u8>], pattern: &str, status: i32) -> Vec<u64> {
+    let (_directory, path) = written(&pre_dump(runs, pages));
+    let ran = coldcase(&["grep", "--format=jsonl", pattern, &path]).run().ends_with(status);
+    places(&ran).into_iter().map(|(_, address)| address).collect()
+}
+
+#[test]
+fn a_text_over_the_border_of_pages_and_of_pagemap_entries_is_found() {
+    let pages = [page(4092, b"BORD"), page(0, b"ERLINE")];
+    for runs in [
+        vec![run(0x10000, 2, PE_PRESENT)],
+        vec![run(0x10000, 1, PE_PRESENT), run(0x11000, 1, PE_PRESENT)],
+        vec![old_run(0x10000, 1, PE_PRESENT), old_run(0x11000, 1, PE_PRESENT)],
+        vec![old_run(0x10000, 2, PE_PRESENT)],
+    ] {
+        assert_eq!(addresses_in(&runs, &pages, "BORDERLINE", 0), [0x10ffc]);
+    }
+}
+
+#[test]
+fn nothing_is_joined_over_a_hole_in_memory_though_the_pages_file_goes_on() {
+    let pages = [page(4092, b"BORD"), page(0, b"ERLINE")];
+    let holes = [
+        vec![run(0x10000, 1, PE_PRESENT), run(0x12000, 1, PE_PRESENT)],
+        // A page that was to be fetched later has an address, but no bytes and no place in the file.
+        vec![run(0x10000, 1, PE_PRESENT), run(0x11000, 1, PE_LAZY), run(0x12000, 1, PE_PRESENT)],
+    ];
+    for runs in holes {
+        assert_eq!(addresses_in(&runs, &pages, "BORDERLINE", 1), [0; 0]);
+        assert_eq!(addresses_in(&runs, &pages, "ERLINE", 0), [0x12000]);
+    }
+}
+
+#[test]
+fn bytes_that_the_evidence_does_not_hold_are_not_zero() {
+    let full = vec![vec![b'A'; 4096], vec![b'B'; 4096]];
+    let runs = [run(0x10000, 1, PE_PRESENT), run(0x11000, 1, PE_LAZY), run(0x20000, 1, PE_PRESENT)];
+    assert_eq!(addresses_in(&runs, &full, r"(?-u)\x00", 1), [0; 0]);
+}
+
+#[test]
+fn pages_in_a_parent_that_is_not_there_take_no_place_in_the_pages_file() {
+    use crate::support::images::PE_PARENT;
+    let pages = [page(100, b"BEHIND")];
+    let runs = [run(0x10000, 1, PE_PARENT), run(0x11000, 1, PE_PRESENT)];
+    assert_eq!(addresses_in(&runs, &pages, "BEHIND", 0), [0x11064]);
+    assert_eq!(addresses_in(&runs, &pages, "ELSEWHERE", 3), [0; 0]);
+}
+
+#[test]
+fn fixed_strings_are_taken_as_they_are_and_patterns_as_patterns() {
+    let pages = [page(64, b"a.c(d and abcXd; ABC\xff")];
+    let runs = [run(0x10000, 1, PE_PRESENT)];
+    let (_directory, path) = written(&pre_dump(&runs, &pages));
+    let found = |options: &[&str]| -> Vec<u64> {
+        let ran = coldcase(&[&["grep", "--format=jsonl"], options, &[path.as_str()]].concat()).run();
+        places(&ran).into_iter().map(|(_, address)| address).collect()
+    };
+    assert_eq!(found(&["-F", "a.c(d"]), [0x10040]);
+    assert_eq!(found(&["-F", "a.c"]), [0x10040]);
+    assert_eq!(found(&["a.c"]), [0x10040, 0x1004a]);
+    assert_eq!(found(&["-F", "abc"]), [0x1004a]);
+    assert_eq!(found(&["-i", "-F", "abc"]), [0x1004a, 0x10051]);
+    assert_eq!(found(&["-i", "ABC"]), [0x1004a, 0x10051]);
+    assert_eq!(found(&[r"(?-u)ABC\xff"]), [0x10051]);
+    assert_eq!(found(&["c[XY]d"]), [0x1004c]);
+    assert_eq!(found(&["xyz"]), [0; 0]);
+}
+
+#[test]
+fn a_match_that_is_no_text_is_given_in_base64() {
+    let pages = [page(64, b"ABC\xff")];
+    let (_directory, path) = written(&pre_dump(&[run(0x10000, 1, PE_PRESENT)], &pages));
+    let ran = coldcase(&["grep", "--format=jsonl", "-C0", r"(?-u)C\xff", &path]).run().ends_with(0);
+    let record = &ran.records().records[0];
+    assert_eq!(record["match"], serde_json::json!({ "bytes": "Q/8=" }));
+}
+
+#[test]
+fn the_context_is_the_bytes_around_and_never_beyond_what_is_there() {
+    let pages = [page(0, b"START..........."), page(4093, b"END")];
+    let (_directory, path) = written(&pre_dump(&[run(0x10000, 2, PE_PRESENT)], &pages));
+    for (pattern, context, offset) in [("START", "START...", 0), ("END", "\0\0\0END", 3)] {
+        let ran = coldcase(&["grep", "--format=jsonl", "-C3", pattern, &path]).run().ends_with(0);
+        let record = &ran.records().records[0];
+        assert_eq!(record["context"], serde_json::json!({ "text": context, "match_offset": offset }), "{}", ran.told());
+    }
+}
+
+#[test]
+fn only_the_processes_that_were_asked_for_are_searched() {
+    let archive = testdata("counter.tar.zst");
+    let truth = Truth::of("counter");
+    let needle = truth.needles().into_iter().find(|needle| needle.kind == "env-secret").unwrap();
+    let pids = |options: &[&str]| -> BTreeSet<u64> {
+        let ran = coldcase(&[&["grep", "--format=jsonl", "-F", &needle.text], options, &[archive.as_str()]].concat()).run();
+        places(&ran.ends_with(0)).into_iter().map(|(pid, _)| pid).collect()
+    };
+    assert_eq!(pids(&[]), BTreeSet::from([1, 2, 3]));
+    assert_eq!(pids(&["--pid=3"]), BTreeSet::from([3]));
+    assert_eq!(pids(&["-p1", "-p2"]), BTreeSet::from([1, 2]));
+}
+
+#[test]
+fn a_process_that_is_not_there_is_a_gap() {
+    let ran = coldcase(&["grep", "-p99", "-F", "NEEDLE", &testdata("tiny.tar")]).run().ends_with(3);
+    assert!(ran.messages("gap").iter().any(|gap| gap.contains("99")), "{}", ran.told());
+}
+
+#[test]
+fn counts_are_by_process() {
+    let truth = Truth::of("counter");
+    let needle = truth.needles().into_iter().find(|needle| needle.kind == "env-secret").unwrap();
+    let ran = coldcase(&["grep", "-c", "-F", &needle.text, &truth.archive()]).run().ends_with(0);
+    let rows = crate::support::goldens::table(ran.text());
+    let told: Vec<(u64, usize)> = rows.iter().map(|row| (row[0].1.parse().unwrap(), row[2].1.parse().unwrap())).collect();
+    let count = |pid: u64| (pid, needle.dumped.iter().filter(|(other, _)| *other == pid).count());
+    assert_eq!(told, [count(1), count(2), count(3)], "{}", ran.told());
+    coldcase(&["grep", "-c", "-F", "not in there at all", &truth.archive()]).run().ends_with(1);
+}
+
+#[test]
+fn matches_beyond_the_limit_are_a_gap() {
+    let ran = coldcase(&["grep", "--max-matches=2", "--format=jsonl", "-F", "NEEDLE", &testdata("tiny.tar")]).run();
+    let ran = ran.ends_with(0);
+    let answer = ran.records();
+    assert_eq!((answer.records.len(), answer.gaps.len()), (2, 1), "{}", ran.told());
+}
+
+#[test]
+fn a_pattern_that_is_none_is_an_error() {
+    for pattern in ["(", "[z-a]", "a{9999999}"] {
+        let ran = coldcase(&["grep", pattern, &testdata("tiny.tar")]).run().ends_with(2);
+        assert_eq!(ran.messages("error").len(), 1, "{}", ran.told());
+        assert!(ran.stdout.is_empty());
+    }
+}

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod grep;
+mod guide;
+mod inspect;
 mod show;
 mod support;
 

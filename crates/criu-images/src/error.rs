@@ -49,6 +49,9 @@ pub enum WireFault {
         /// What follows the length word, in bytes.
         present: u64,
     },
+    /// More than a million fields in a message that does not have them in the order of their numbers.
+    #[error("more than a million fields, and not in the order of their numbers")]
+    OutOfOrder,
     /// Messages or groups inside each other, more than 100 levels deep.
     #[error("messages are nested more than 100 levels deep")]
     TooDeep,

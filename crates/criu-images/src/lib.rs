@@ -4,6 +4,7 @@ pub mod error;
 pub mod framing;
 pub mod json;
 pub mod kinds;
+mod level;
 pub mod pagemap;
 pub mod payload;
 pub mod required;

@@ -1,28 +1,12 @@
 //! The check that prost leaves out: is every required field there?
 
 use crate::error::{Error, Place, Result, WireFault};
-use crate::schema::tables::{Field, Label, Message, Type};
-use crate::walk::unpack;
+use crate::level::{Level, Piece, Pieces};
+use crate::schema::tables::{Message, Type};
 use crate::wire::{Fault, Fields, Value};
 
 /// How deep messages may nest: prost's own limit.
 pub const MOST_LEVELS: usize = 100;
-
-/// One message still to be checked, possibly in several pieces: protobuf merges the occurrences of a singular
-/// message, so all of them together must hold the required fields.
-struct Job<'a> {
-    message: &'static Message,
-    first: Piece<'a>,
-    rest: Vec<Piece<'a>>,
-    depth: usize,
-}
-
-#[derive(Clone, Copy)]
-struct Piece<'a> {
-    bytes: &'a [u8],
-    /// Offset from the start of the entry's message.
-    offset: usize,
-}
 
 /// Checks the required fields of a message and of all messages inside it, and that each field of the schema can be
 /// read as its type: the right wire type, and whole numbers in packed lists.
@@ -34,81 +18,86 @@ struct Piece<'a> {
 /// [`Error::MissingField`] names the field and the message that lacks it. [`Error::Wire`] says that the bytes are
 /// not protobuf, or nest more than [`MOST_LEVELS`] messages.
 pub fn check(message: &'static Message, bytes: &[u8], place: Place) -> Result<()> {
-    let mut jobs: Vec<Job<'_>> = Vec::new();
-    let mut next = Some(Job { message, first: Piece { bytes, offset: 0 }, rest: Vec::new(), depth: 1 });
-    while let Some(job) = next {
-        let message = job.message;
-        let wire = |fault: Fault, offset: usize| Error::Wire {
-            place: Place { offset: place.offset + (offset + fault.at) as u64, ..place },
-            message: message.name,
-            fault: fault.what,
-        };
-        let mut seen = 0u64;
-        // For each singular message field: its job, should the field occur again.
-        let mut jobs_of = [usize::MAX; u64::BITS as usize];
-        for piece in std::iter::once(job.first).chain(job.rest) {
-            for field in Fields::new(piece.bytes) {
-                let field = field.map_err(|fault| wire(fault, piece.offset))?;
-                let Some(index) = message.position(field.number) else { continue };
-                let known = &message.fields[index];
-                if !fits(known, &field.value) {
-                    return Err(wire(
-                        Fault { what: WireFault::WrongWireType, at: field.start },
-                        piece.offset,
-                    ));
-                }
-                seen |= 1 << index;
-                let Value::Bytes(bytes) = field.value else { continue };
-                let Type::Message(inner) = known.ty else {
-                    if !matches!(known.ty, Type::Bytes) {
-                        unpack(known.ty, bytes, |_| Ok(())).map_err(|fault: Fault| {
-                            wire(Fault { what: fault.what, at: field.value_start }, piece.offset)
-                        })?;
-                    }
-                    continue;
-                };
-                if job.depth >= MOST_LEVELS {
-                    return Err(wire(Fault { what: WireFault::TooDeep, at: field.start }, piece.offset));
-                }
-                let child = Piece { bytes, offset: piece.offset + field.value_start };
-                match jobs.get_mut(jobs_of[index]) {
-                    Some(job) => job.rest.push(child),
-                    None => {
-                        if known.label != Label::Repeated {
-                            jobs_of[index] = jobs.len();
-                        }
-                        jobs.push(Job {
-                            message: inner,
-                            first: child,
-                            rest: Vec::new(),
-                            depth: job.depth + 1,
-                        });
-                    }
-                }
+    let mut frames = vec![Frame::open(message, Pieces::One(Piece { bytes, offset: 0 }), place)?];
+    while let Some(frame) = frames.last_mut() {
+        match frame.next_message(place)? {
+            None => drop(frames.pop()),
+            Some((inner, _)) if frames.len() >= MOST_LEVELS => {
+                return Err(Error::Wire {
+                    place: inner.place(place),
+                    message: message.name,
+                    fault: WireFault::TooDeep,
+                });
             }
+            Some((inner, schema)) => frames.push(Frame::open(schema, inner, place)?),
         }
-        let missing = message.required & !seen;
-        if missing != 0 {
-            return Err(Error::MissingField {
-                place: Place { offset: place.offset + job.first.offset as u64, ..place },
-                message: message.name,
-                field: message.fields.get(missing.trailing_zeros() as usize).map_or("?", |field| field.name),
-            });
-        }
-        next = jobs.pop();
     }
     Ok(())
 }
 
-/// True if a field of this type can be written this way. Repeated numbers may be packed, whatever the schema says.
-pub(crate) fn fits(field: &Field, value: &Value<'_>) -> bool {
-    match (field.ty, value) {
-        (Type::Message(_) | Type::Bytes, value) => matches!(value, Value::Bytes(_)),
-        (_, Value::Bytes(_)) => field.label == Label::Repeated,
-        (Type::Fixed32, value) => matches!(value, Value::Fixed32(_)),
-        (Type::Fixed64, value) => matches!(value, Value::Fixed64(_)),
-        (_, value) => matches!(value, Value::Varint(_)),
+impl Pieces<'_> {
+    fn place(&self, entry: Place) -> Place {
+        let offset = self.as_slice().first().map_or(0, |piece| piece.offset);
+        Place { offset: entry.offset + offset as u64, ..entry }
     }
+}
+
+/// A message whose own fields are good, and whose messages are being checked.
+struct Frame<'a> {
+    schema: &'static Message,
+    pieces: Pieces<'a>,
+    level: Level,
+    /// The piece that is read, and its fields to come.
+    piece: usize,
+    fields: Fields<'a>,
+    /// The fields whose pieces were put together already.
+    merged: u64,
+}
+
+impl<'a> Frame<'a> {
+    fn open(schema: &'static Message, pieces: Pieces<'a>, entry: Place) -> Result<Self> {
+        let level = Level::survey(schema, pieces.as_slice()).map_err(|fault| wire(schema, entry, fault))?;
+        let missing = schema.required & !level.seen;
+        if missing != 0 {
+            let field = schema.fields.get(missing.trailing_zeros() as usize).map_or("?", |field| field.name);
+            return Err(Error::MissingField { place: pieces.place(entry), message: schema.name, field });
+        }
+        let first = pieces.as_slice().first().map_or(&[][..], |piece| piece.bytes);
+        Ok(Self { schema, level, piece: 0, fields: Fields::new(first), merged: 0, pieces })
+    }
+
+    /// Returns the next message inside this one.
+    fn next_message(&mut self, entry: Place) -> Result<Option<(Pieces<'a>, &'static Message)>> {
+        loop {
+            let Some(field) = self.fields.next() else {
+                self.piece += 1;
+                let Some(piece) = self.pieces.as_slice().get(self.piece) else { return Ok(None) };
+                self.fields = Fields::new(piece.bytes);
+                continue;
+            };
+            let field = field.map_err(|fault| wire(self.schema, entry, fault))?;
+            let Some(index) = self.schema.position(field.number) else { continue };
+            let (Type::Message(inner), Value::Bytes(bytes)) = (self.schema.fields[index].ty, field.value)
+            else {
+                continue;
+            };
+            if !self.level.in_pieces(self.schema, index) {
+                let offset = self.pieces.as_slice()[self.piece].offset + field.value_start;
+                return Ok(Some((Pieces::One(Piece { bytes, offset }), inner)));
+            }
+            if self.merged & 1 << index == 0 {
+                self.merged |= 1 << index;
+                let pieces =
+                    self.pieces.of_field(field.number).map_err(|fault| wire(self.schema, entry, fault))?;
+                return Ok(Some((pieces, inner)));
+            }
+        }
+    }
+}
+
+fn wire(schema: &Message, entry: Place, fault: Fault) -> Error {
+    let place = Place { offset: entry.offset + fault.at as u64, ..entry };
+    Error::Wire { place, message: schema.name, fault: fault.what }
 }
 
 #[cfg(test)]

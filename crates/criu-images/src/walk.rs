@@ -2,9 +2,9 @@
 //!
 //! What the schema does not know is passed over. The walk keeps its own stack, so that no image steers recursion.
 
-use crate::required::fits;
+use crate::level::{Level, Piece, Pieces, fits};
 use crate::schema::tables::{Enum, Field, Label, Message, Type};
-use crate::wire::{Fault, Fields, Value, varint};
+use crate::wire::{Fault, Fields, Value, WireField, varint};
 
 /// What a walk tells, in order. A field that is present is begun, gets its values, and is ended.
 pub(crate) trait Sink {
@@ -88,12 +88,12 @@ pub(crate) fn names_of(field: &Field) -> Option<&'static Enum> {
     }
 }
 
-/// The buffers of a walk, kept from one message to the next.
+/// A walk, with the buffers that are kept from one message to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Walker<'a> {
-    /// The fields of all messages that are open, each message's sorted by place in the schema.
-    occurrences: Vec<Occurrence<'a>>,
-    frames: Vec<Frame>,
+    frames: Vec<Frame<'a>>,
+    /// The fields of all open messages that are not in order, each message's sorted by place in the schema.
+    sorted: Vec<Occurrence<'a>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -104,16 +104,24 @@ struct Occurrence<'a> {
 }
 
 #[derive(Debug)]
-struct Frame {
+struct Frame<'a> {
     schema: &'static Message,
     /// The field that holds the message; none for the outermost.
     of: Option<&'static Field>,
-    /// Its part of the occurrences, and the next one.
-    start: usize,
-    end: usize,
-    next: usize,
+    source: Source<'a>,
+    /// The occurrence that comes next.
+    next: Option<Occurrence<'a>>,
     /// The field that is begun.
     open: Option<usize>,
+}
+
+/// Where the fields of a message come from.
+#[derive(Debug)]
+enum Source<'a> {
+    /// From its bytes: they are in order, as CRIU writes them.
+    Bytes(Fields<'a>),
+    /// From a part of [`Walker::sorted`], whose start is kept to cut it off in the end.
+    Sorted { start: usize, next: usize, end: usize },
 }
 
 impl<'a> Walker<'a> {
@@ -121,22 +129,15 @@ impl<'a> Walker<'a> {
     pub fn walk<S: Sink>(
         &mut self,
         schema: &'static Message,
-        pieces: &[&'a [u8]],
+        bytes: &'a [u8],
         sink: &mut S,
     ) -> Result<(), S::Error> {
-        self.occurrences.clear();
         self.frames.clear();
-        for piece in pieces {
-            self.gather(schema, piece)?;
-        }
-        self.open(schema, None, 0);
+        self.sorted.clear();
+        self.open(schema, None, &Pieces::One(Piece { bytes, offset: 0 }))?;
         while let Some(frame) = self.frames.last_mut() {
-            let next = self.occurrences.get(frame.next).filter(|_| frame.next < frame.end).copied();
-            match (frame.open, next) {
-                (Some(open), Some(occurrence)) if occurrence.index == open => {
-                    let field = &frame.schema.fields[open];
-                    self.value(field, occurrence, sink)?;
-                }
+            match (frame.open, frame.next) {
+                (Some(open), Some(occurrence)) if occurrence.index == open => self.value(occurrence, sink)?,
                 (Some(open), _) => {
                     sink.end_field(&frame.schema.fields[open])?;
                     frame.open = None;
@@ -149,9 +150,10 @@ impl<'a> Walker<'a> {
                     if let Some(field) = frame.of {
                         sink.end_message(field)?;
                     }
-                    let start = frame.start;
+                    if let Source::Sorted { start, .. } = frame.source {
+                        self.sorted.truncate(start);
+                    }
                     self.frames.pop();
-                    self.occurrences.truncate(start);
                 }
             }
         }
@@ -159,66 +161,96 @@ impl<'a> Walker<'a> {
     }
 
     /// Tells the next value of the open field.
-    fn value<S: Sink>(
-        &mut self,
-        field: &'static Field,
-        occurrence: Occurrence<'a>,
-        sink: &mut S,
-    ) -> Result<(), S::Error> {
-        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
-        let first = frame.next;
+    fn value<S: Sink>(&mut self, occurrence: Occurrence<'a>, sink: &mut S) -> Result<(), S::Error> {
+        let Some(schema) = self.frames.last().map(|frame| frame.schema) else { return Ok(()) };
+        let field = &schema.fields[occurrence.index];
+        self.advance()?;
         // Of a singular field the last value counts; of a singular message all pieces together.
-        frame.next += match field.label {
-            Label::Repeated => 1,
-            _ => self.occurrences[first..frame.end]
-                .iter()
-                .take_while(|it| it.index == occurrence.index)
-                .count(),
-        };
-        let next = frame.next;
-        let Type::Message(inner) = field.ty else {
-            let value = self.occurrences[next - 1].value;
-            return match value {
-                Value::Bytes(bytes) if !matches!(field.ty, Type::Bytes) => {
-                    unpack(field.ty, bytes, |value| sink.scalar(field, value))
-                }
-                value => sink.scalar(field, scalar(field.ty, value)),
-            };
-        };
-        let start = self.occurrences.len();
-        for index in first..next {
-            if let Value::Bytes(bytes) = self.occurrences[index].value {
-                self.gather(inner, bytes)?;
+        let mut last = occurrence;
+        let mut pieces = Vec::new();
+        while field.label != Label::Repeated
+            && let Some(again) = self.frames.last().and_then(|frame| frame.next)
+            && again.index == occurrence.index
+        {
+            if let Value::Bytes(bytes) = last.value {
+                pieces.push(Piece { bytes, offset: 0 });
             }
+            last = again;
+            self.advance()?;
         }
-        self.open(inner, Some(field), start);
-        sink.begin_message(field)
+        match (field.ty, last.value) {
+            (Type::Message(inner), Value::Bytes(bytes)) => {
+                let piece = Piece { bytes, offset: 0 };
+                let pieces = if pieces.is_empty() {
+                    Pieces::One(piece)
+                } else {
+                    pieces.push(piece);
+                    Pieces::Many(pieces)
+                };
+                self.open(inner, Some(field), &pieces)?;
+                sink.begin_message(field)
+            }
+            (Type::Bytes, value) => sink.scalar(field, scalar(field.ty, value)),
+            (_, Value::Bytes(list)) => unpack(field.ty, list, |value| sink.scalar(field, value)),
+            (_, value) => sink.scalar(field, scalar(field.ty, value)),
+        }
     }
 
-    fn gather(&mut self, schema: &'static Message, piece: &'a [u8]) -> Result<(), Fault> {
-        for field in Fields::new(piece) {
-            let field = field?;
-            if let Some(index) = schema.position(field.number)
-                && fits(&schema.fields[index], &field.value)
-                && !is_empty_list(&schema.fields[index], &field.value)
-            {
-                self.occurrences.push(Occurrence { index, value: field.value });
+    fn open(
+        &mut self,
+        schema: &'static Message,
+        of: Option<&'static Field>,
+        pieces: &Pieces<'a>,
+    ) -> Result<(), Fault> {
+        let source = match pieces {
+            Pieces::One(piece) if Level::survey(schema, &[*piece])?.in_order => {
+                Source::Bytes(Fields::new(piece.bytes))
+            }
+            _ => self.sort(schema, pieces)?,
+        };
+        self.frames.push(Frame { schema, of, source, next: None, open: None });
+        self.advance()
+    }
+
+    fn sort(&mut self, schema: &'static Message, pieces: &Pieces<'a>) -> Result<Source<'a>, Fault> {
+        let start = self.sorted.len();
+        for piece in pieces.as_slice() {
+            for field in Fields::new(piece.bytes) {
+                self.sorted.extend(occurrence(schema, &field?));
+            }
+        }
+        // Stable: repeated values keep their order.
+        self.sorted[start..].sort_by_key(|occurrence| occurrence.index);
+        Ok(Source::Sorted { start, next: start, end: self.sorted.len() })
+    }
+
+    /// Moves the innermost message to its next field that the schema knows.
+    fn advance(&mut self) -> Result<(), Fault> {
+        let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+        frame.next = None;
+        match &mut frame.source {
+            Source::Sorted { next, end, .. } => {
+                frame.next = self.sorted.get(*next).filter(|_| next < end).copied();
+                *next += 1;
+            }
+            Source::Bytes(fields) => {
+                for field in fields {
+                    frame.next = occurrence(frame.schema, &field?);
+                    if frame.next.is_some() {
+                        break;
+                    }
+                }
             }
         }
         Ok(())
     }
-
-    fn open(&mut self, schema: &'static Message, of: Option<&'static Field>, start: usize) {
-        let own = &mut self.occurrences[start..];
-        if !own.is_sorted_by_key(|occurrence| occurrence.index) {
-            own.sort_by_key(|occurrence| occurrence.index); // stable: repeated values keep their order
-        }
-        let end = start + own.len();
-        self.frames.push(Frame { schema, of, start, end, next: start, open: None });
-    }
 }
 
-/// A packed list without values is as good as absent.
-fn is_empty_list(field: &Field, value: &Value<'_>) -> bool {
-    matches!(value, Value::Bytes([])) && !matches!(field.ty, Type::Bytes | Type::Message(_))
+/// Returns the field as the schema knows it. A packed list without values is as good as absent.
+fn occurrence<'a>(schema: &'static Message, field: &WireField<'a>) -> Option<Occurrence<'a>> {
+    let index = schema.position(field.number)?;
+    let known = &schema.fields[index];
+    let is_empty_list =
+        matches!(field.value, Value::Bytes([])) && !matches!(known.ty, Type::Bytes | Type::Message(_));
+    (fits(known, &field.value) && !is_empty_list).then_some(Occurrence { index, value: field.value })
 }

@@ -132,6 +132,12 @@ fn compare(images: &BTreeMap<String, Vec<u8>>, name: &str, crit: &str, pretty: b
     if image.kind().name.ends_with("PAGEMAP") && !crit.contains("compat_nr_pages") {
         text = text.replace("compat_nr_pages", "nr_pages");
     }
+    // A frame of version 1.0 is not in crit's text.
+    for (mark, end) in [(", \"coldcase\"", "}"), (",\n    \"coldcase\"", "\n}")] {
+        if let Some(at) = text.find(mark).filter(|_| image.head() != image.kind().head) {
+            text.replace_range(at.., end);
+        }
+    }
     let ours = text.lines();
     let theirs = crit.lines();
     // An image of shared memory whose pages are elsewhere: crit takes the second entry for the content of the first.
@@ -149,8 +155,8 @@ fn is_known(ours: &str, theirs: &str) -> bool {
     const KNOWN: [(&str, &str); 4] = [
         (r#""task_state": "Dead""#, r#""task_state": 2"#),
         (r#""task_state": "Stopped""#, r#""task_state": "Zombie""#),
-        ("VMA_FILE_PRIVATE | VMA_AREA_MEMFD", "VMA_FILE_PRIVATE | 0x4000"), // 3.17
-        ("VMA_AREA_NOT_ACCOUNTABLE", "0x40000"),                            // 4.2
+        ("VMA_AREA_MEMFD", "0x4000"),            // 3.17
+        ("VMA_AREA_NOT_ACCOUNTABLE", "0x40000"), // 4.2
     ];
     KNOWN.iter().any(|(right, wrong)| ours.contains(right) && ours.replace(right, wrong) == theirs)
 }

@@ -50,7 +50,7 @@ fn a_real_dump_reads_as_types() {
     assert_eq!(packet.decode::<SkPacketEntry>().unwrap().length, 18);
     let ghost = image("ghost-file-1.img").raw_entries().next().unwrap().unwrap();
     assert_eq!(ghost.payload, Payload::Bytes(b"deleted but open\n"));
-    assert_eq!(ghost.decode::<GhostFileEntry>().unwrap().mode & 0o777, 0o600);
+    assert_eq!(ghost.decode::<GhostFileEntry>().unwrap().mode & 0o777, 0o640);
 }
 
 #[test]

@@ -157,3 +157,65 @@ fn number(value: u32) -> U32<LittleEndian> {
 fn word(value: u64) -> U64<LittleEndian> {
     U64::new(LittleEndian, value)
 }
+
+#[cfg(test)]
+mod tests {
+    use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
+    use super::*;
+
+    type Header = FileHeader64<LittleEndian>;
+
+    fn written(headers: &Headers<'_>) -> Vec<u8> {
+        let mut file = Vec::new();
+        headers.write_file_header(&mut file).unwrap();
+        assert_eq!(file.len() as u64, PROGRAMS_AT);
+        headers.write_programs(&mut file).unwrap();
+        assert_eq!(file.len() as u64, headers_len(headers.segments.len()));
+        if headers.needs_section() {
+            file.resize(headers.section_at as usize, 0);
+            headers.write_section(&mut file).unwrap();
+        }
+        file
+    }
+
+    fn segments(count: u64) -> Vec<Segment> {
+        let segment = |number| Segment { start: number * 0x2000, len: PAGE, protection: 5, at: None };
+        (1..=count).map(segment).collect()
+    }
+
+    #[test]
+    fn headers_are_the_kernels() {
+        let segments = [
+            Segment { start: 0x40_0000, len: 0x3000, protection: 5, at: Some(0x1000) },
+            Segment { start: 0x50_0000, len: 0x2000, protection: 0, at: None },
+            Segment { start: 0x60_0000, len: 0x1000, protection: 2, at: Some(0x4000) },
+        ];
+        let file = written(&Headers { segments: &segments, notes: (0x5000, 77), programs_at: 64, section_at: 0 });
+        let header = Header::parse(file.as_slice()).unwrap();
+        assert_eq!((header.e_type.get(LittleEndian), header.e_machine.get(LittleEndian)), (ET_CORE, EM_X86_64));
+        assert_eq!((header.e_shoff.get(LittleEndian), header.e_shentsize.get(LittleEndian)), (0, 0));
+        let programs = header.program_headers(LittleEndian, file.as_slice()).unwrap();
+        let facts: Vec<_> = programs
+            .iter()
+            .map(|p| (p.p_type(LittleEndian).0, p.p_flags(LittleEndian).0, p.p_offset(LittleEndian), p.p_filesz(LittleEndian), p.p_memsz(LittleEndian), p.p_align(LittleEndian)))
+            .collect();
+        assert_eq!(facts, [(4, 0, 0x5000, 77, 0, 4), (1, 5, 0x1000, 0x3000, 0x3000, 0x1000), (1, 0, 0x4000, 0, 0x2000, 0x1000), (1, 2, 0x4000, 0x1000, 0x1000, 0x1000)]);
+    }
+
+    #[test]
+    fn more_program_headers_than_sixteen_bits_count_are_counted_in_a_section_header() {
+        for (count, extended) in [(65_533, false), (65_534, true), (70_000, true)] {
+            let segments = segments(count);
+            let section_at = headers_len(segments.len()).next_multiple_of(8);
+            let headers = Headers { segments: &segments, notes: (0, 0), programs_at: 64, section_at };
+            assert_eq!(headers.needs_section(), extended);
+            let file = written(&headers);
+            let header = Header::parse(file.as_slice()).unwrap();
+            assert_eq!(header.e_phnum.get(LittleEndian) == PN_XNUM, extended);
+            let programs = header.program_headers(LittleEndian, file.as_slice()).unwrap();
+            assert_eq!(programs.len() as u64, count + 1);
+            assert_eq!(programs[count as usize].p_vaddr(LittleEndian), count * 0x2000);
+        }
+    }
+}

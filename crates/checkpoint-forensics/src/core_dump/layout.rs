@@ -247,3 +247,131 @@ impl Absence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use container_checkpoint::ids::FileId;
+    use container_checkpoint::memory::ObjectId;
+    use container_checkpoint::model::{MappingKind, Protection};
+
+    use super::*;
+
+    const STORED: Backing = Backing::Stored(Place::Image(ObjectId(2), 0x9000));
+    const LOST: Backing = Backing::Stored(Place::Missing(Missing::ParentNotGiven));
+    const CLEAN: Backing = Backing::File(FileId(7), 0);
+
+    #[test]
+    fn what_is_not_known_has_no_program_header() {
+        let layout = laid_out(&[(&mapping(0x10_000, 9, 3), &[STORED, Backing::Zero, CLEAN, LOST, STORED, Backing::Unknown, Backing::NotCaptured, STORED, CLEAN])]);
+        let segments = [(0x10_000, 0x2000, Some(0x1000)), (0x14_000, 0x1000, Some(0x3000)), (0x17_000, 0x1000, Some(0x4000))];
+        assert_eq!(summary(&layout), segments);
+        assert_eq!(layout.parts.iter().map(|part| part.at).collect::<Vec<_>>(), [0x1000, 0x3000, 0x4000]);
+        let absent: Vec<_> = layout.absent.iter().map(|absent| (absent.start.0, absent.len, absent.why)).collect();
+        assert_eq!(absent, [(0x13_000, 0x1000, Absence::NotStored(Missing::ParentNotGiven)), (0x15_000, 0x1000, Absence::Unknown)]);
+        assert_eq!((layout.left_to_files, layout.not_captured), (0x2000, 0x1000));
+        assert_eq!((layout.memory_at, layout.memory_end), (0x1000, 0x5000));
+    }
+
+    #[test]
+    fn mappings_are_not_joined() {
+        let (first, second) = (mapping(0x10_000, 1, 3), mapping(0x11_000, 1, 1));
+        let layout = laid_out(&[(&first, &[STORED]), (&second, &[Backing::Zero])]);
+        assert_eq!(summary(&layout), [(0x10_000, 0x1000, Some(0x1000)), (0x11_000, 0x1000, Some(0x2000))]);
+        assert_eq!(layout.segments[1].protection, 1);
+    }
+
+    #[test]
+    fn reserves_are_not_written_out() {
+        let no_access = mapping(0x10_000, 2, 0);
+        let secret = Mapping { madvise: 1 << DONTDUMP, ..mapping(0x20_000, 3, 3) };
+        let huge = mapping(1 << 32, UNTOUCHED_MAX / PAGE + 1, 3);
+        let touched_no_access = mapping(0x30_000, 2, 0);
+        let layout = laid_out(&[
+            (&no_access, &[Backing::Zero, Backing::Zero]),
+            (&secret, &[Backing::Zero, STORED, Backing::Zero]),
+            (&touched_no_access, &[STORED, Backing::Zero]),
+            (&huge, &[Backing::Zero]),
+        ]);
+        let with_bytes: Vec<_> = summary(&layout).into_iter().filter(|(.., at)| at.is_some()).collect();
+        assert_eq!(with_bytes, [(0x21_000, 0x1000, Some(0x1000)), (0x30_000, 0x2000, Some(0x2000))]);
+        assert_eq!(layout.segments.iter().map(|segment| segment.len).sum::<u64>(), UNTOUCHED_MAX + 8 * PAGE);
+    }
+
+    #[test]
+    fn offsets_agree_with_addresses_modulo_the_page_size() {
+        let odd = Mapping { start: VirtualAddress(0x10_123), end: VirtualAddress(0x10_200), ..mapping(0, 1, 3) };
+        let pieces = [Piece { start: odd.start, len: 0xdd, backing: STORED }];
+        let mut layout = empty();
+        layout.mapping(&odd, &pieces).unwrap();
+        layout.make_room_for_headers().unwrap();
+        assert_eq!(summary(&layout), [(0x10_123, 0xdd, Some(0x1123))]);
+    }
+
+    #[test]
+    fn more_than_a_file_can_hold_is_refused() {
+        let half = mapping(0x1000, (FILE_MAX + 1) / 2 / PAGE, 3);
+        let mut layout = empty();
+        let stored = |mapping: &Mapping| [Piece { start: mapping.start, len: mapping.len(), backing: STORED }];
+        assert_eq!(layout.mapping(&half, &stored(&half)), Ok(()));
+        let more = Mapping { start: half.end, end: VirtualAddress(half.end.0 + half.len()), ..half };
+        assert_eq!(layout.mapping(&more, &stored(&more)), Err(TooLarge));
+    }
+
+    #[test]
+    fn what_did_not_come_is_taken_out() {
+        let mut layout = laid_out(&[(&mapping(0x10_000, 3, 3), &[STORED, Backing::Zero, STORED]), (&mapping(0x20_000, 1, 3), &[STORED])]);
+        layout.cut(&[0x1000, 0x123, 0]);
+        assert_eq!(summary(&layout), [(0x10_000, 0x2123, Some(0x1000))]);
+        let absent: Vec<_> = layout.absent.iter().map(|absent| (absent.start.0, absent.len)).collect();
+        assert_eq!(absent, [(0x12_123, 0xedd), (0x20_000, 0x1000)]);
+        layout.cut(&[0, 0x1000, 0x1000]);
+        assert_eq!(summary(&layout), [(0x11_000, 0x1123, Some(0x2000))], "a hole at the start");
+    }
+
+    #[test]
+    fn bytes_are_found_up_to_the_first_that_is_not_held() {
+        let layout = laid_out(&[(&mapping(0x10_000, 2, 3), &[STORED, STORED]), (&mapping(0x12_000, 2, 1), &[STORED, CLEAN])]);
+        assert_eq!(layout.held(0x10_800..0x11_000), [(0x1800, 0x800)]);
+        assert_eq!(layout.held(0x11_800..0x14_000), [(0x2800, 0x800), (0x3000, 0x1000)]);
+        assert_eq!(layout.held(0x13_000..0x14_000), []);
+        assert_eq!(layout.held(0xf000..0x11_000), [], "it begins with what is not held");
+    }
+
+    fn empty() -> Layout {
+        let (segments, parts, absent) = (Vec::new(), Vec::new(), Vec::new());
+        Layout { segments, parts, absent, left_to_files: 0, not_captured: 0, memory_at: 0, memory_end: 0 }
+    }
+
+    /// The layout of mappings, each of pieces of a page; a single piece fills its mapping.
+    fn laid_out(mappings: &[(&Mapping, &[Backing])]) -> Layout {
+        let mut layout = empty();
+        for (mapping, backings) in mappings {
+            let len = mapping.len() / backings.len() as u64;
+            let piece = |(number, backing): (u64, &Backing)| Piece { start: VirtualAddress(mapping.start.0 + number * len), len, backing: *backing };
+            let pieces: Vec<_> = (0..).zip(*backings).map(piece).collect();
+            layout.mapping(mapping, &pieces).unwrap();
+        }
+        layout.make_room_for_headers().unwrap();
+        layout
+    }
+
+    fn summary(layout: &Layout) -> Vec<(u64, u64, Option<u64>)> {
+        layout.segments.iter().map(|segment| (segment.start, segment.len, segment.at)).collect()
+    }
+
+    fn mapping(start: u64, pages: u64, protection: u32) -> Mapping {
+        Mapping {
+            start: VirtualAddress(start),
+            end: VirtualAddress(start + pages * PAGE),
+            offset: 0,
+            protection: Protection(protection),
+            flags: 2,
+            status: 0x201,
+            shmid: 0,
+            madvise: 0,
+            open_flags: None,
+            kind: MappingKind::AnonymousPrivate,
+            file: None,
+        }
+    }
+}

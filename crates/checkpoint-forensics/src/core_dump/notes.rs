@@ -105,3 +105,30 @@ fn auxv(vector: &AuxiliaryVector) -> Vec<u8> {
     let pairs = vector.entries.iter().chain(&[(0, 0)]);
     pairs.flat_map(|(kind, value)| [*kind, *value]).flat_map(u64::to_le_bytes).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_not_part_of_a_body() {
+        let mut out = Vec::new();
+        note(&mut out, CORE, NT_FILE, b"12345").unwrap();
+        note(&mut out, LINUX, NT_X86_XSTATE, b"").unwrap();
+        let expected = [
+            &[5, 0, 0, 0, 5, 0, 0, 0, 0x45, 0x4c, 0x49, 0x46][..],
+            b"CORE\0\0\0\0" as &[u8],
+            b"12345\0\0\0",
+            &[6, 0, 0, 0, 0, 0, 0, 0, 2, 2, 0, 0],
+            b"LINUX\0\0\0",
+        ];
+        assert_eq!(out, expected.concat());
+    }
+
+    #[test]
+    fn a_cut_auxiliary_vector_is_closed() {
+        let vector = AuxiliaryVector { entries: vec![(33, 7), (6, 4096)], complete: false };
+        let words: Vec<u64> = auxv(&vector).chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+        assert_eq!(words, [33, 7, 6, 4096, 0, 0]);
+    }
+}

@@ -147,3 +147,69 @@ fn write_sparse(file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
     }
     file.write_all_at(&bytes[run.clone()], at + run.start as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn bytes_come_back_and_zeros_are_holes() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new/core.1");
+        let mut outputs = Outputs::default();
+        let len = 64 << 20;
+        let number = outputs.add(path.clone(), len).unwrap();
+        let mut bytes = vec![0; 1 << 20];
+        bytes[100_000..100_003].copy_from_slice(b"abc");
+        bytes[(1 << 20) - 1] = b'z';
+        outputs.write_sparse(number, (16 << 20) + 123, &bytes).unwrap();
+        outputs.persist(false, |_| true).unwrap();
+
+        let metadata = fs::metadata(&path).unwrap();
+        assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (len, 0o600));
+        assert!(metadata.blocks() * 512 < 256 << 10, "{} blocks", metadata.blocks());
+        let mut back = vec![1; 1 << 20];
+        File::open(&path).unwrap().read_exact_at(&mut back, (16 << 20) + 123).unwrap();
+        assert!(back == bytes);
+    }
+
+    #[test]
+    fn more_files_than_may_be_open_are_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |number: usize| directory.path().join(number.to_string());
+        let mut outputs = Outputs::default();
+        let count = OPEN_MAX + 20;
+        for number in 0..count {
+            assert_eq!(outputs.add(path(number), 10).unwrap(), number);
+        }
+        for at in 0..3 {
+            for number in 0..count {
+                outputs.write_sparse(number, at, &[number as u8]).unwrap();
+                assert!(outputs.open.len() <= OPEN_MAX);
+            }
+        }
+        outputs.persist(false, |number| number % 2 == 0).unwrap();
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), count / 2, "the others are removed");
+        assert_eq!(fs::read(path(2)).unwrap()[..4], [2, 2, 2, 0]);
+    }
+
+    #[test]
+    fn a_file_that_is_there_is_replaced_only_when_asked() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("core.1");
+        fs::write(&path, "old").unwrap();
+        let begun = || {
+            let mut outputs = Outputs::default();
+            outputs.add(path.clone(), 1).unwrap();
+            outputs
+        };
+        assert!(matches!(begun().persist(false, |_| true), Err(Error::Exists { .. })));
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        begun().persist(true, |_| true).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"\0");
+        drop(begun());
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "nothing half done stays");
+    }
+}

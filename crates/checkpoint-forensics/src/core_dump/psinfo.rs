@@ -47,3 +47,55 @@ pub(super) fn bytes(process: &Process, arguments: &[u8]) -> Vec<u8> {
     body.resize(LEN, 0);
     body
 }
+
+#[cfg(test)]
+mod tests {
+    use container_checkpoint::gap::Field;
+    use container_checkpoint::ids::Pid;
+
+    use super::*;
+
+    fn process() -> Process {
+        Process {
+            pid: Pid(55),
+            ppid: Field::Known(Pid(48)),
+            pgid: Field::Known(Pid(47)),
+            sid: Field::Known(Pid(46)),
+            state: Field::Known(TaskState::Alive),
+            exit_status: Field::NotApplicable,
+            command: Field::Known(b"del \xc3\xa9) R 1".to_vec()),
+            task: Field::NotCaptured,
+            threads: Vec::new(),
+            ids: Field::NotCaptured,
+            directories: Field::NotCaptured,
+            memory: Field::NotCaptured,
+            open_files: Field::NotCaptured,
+        }
+    }
+
+    #[test]
+    fn every_field_is_where_the_kernel_has_it() {
+        let body = bytes(&process(), b"/bin/x\0a b\0");
+        assert_eq!(body.len(), 136);
+        assert_eq!(body[..8], *b"\0R\0\0\0\0\0\0");
+        let u32_at = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().unwrap());
+        assert_eq!([16, 20].map(u32_at), [u32::MAX; 2], "nobody says who ran it");
+        assert_eq!([24, 28, 32, 36].map(u32_at), [55, 48, 47, 46]);
+        assert_eq!(body[40..56], *b"del \xc3\xa9) R 1\0\0\0\0\0");
+        assert_eq!(body[56..68], *b"/bin/x a b \0", "the blank at the end is the kernel's too");
+    }
+
+    #[test]
+    fn texts_end_in_a_nul() {
+        let long = Process { command: Field::Known(vec![b'c'; 40]), ..process() };
+        let body = bytes(&long, &[b'a'; 100]);
+        assert_eq!(body[40..56], *b"ccccccccccccccc\0");
+        assert_eq!((body[134], body[135]), (b'a', 0));
+    }
+
+    #[test]
+    fn a_stopped_process_says_so() {
+        let stopped = Process { state: Field::Known(TaskState::Stopped { signal: Some(19) }), ..process() };
+        assert_eq!(bytes(&stopped, b"")[..3], *b"\x03T\0");
+    }
+}

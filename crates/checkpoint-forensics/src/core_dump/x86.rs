@@ -92,3 +92,95 @@ fn words32(words: &[u32]) -> Vec<u8> {
 fn words64(words: &[u64]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fxsave_has_every_field_in_its_place() {
+        let area = fxsave(&floating(None)).unwrap();
+        assert_eq!(area.len(), 512);
+        let start = [
+            0x7f, 3, 0x11, 0x22, 0xff, 0, 0x33, 4, // cwd, swd, twd, fop
+            8, 7, 6, 5, 4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11, // rip, rdp
+            0x80, 0x1f, 0, 0, 0xff, 0xff, 0, 0, // mxcsr, mxcsr_mask
+        ];
+        assert_eq!(area[..32], start);
+        assert_eq!((area[32], area[48], area[160], area[176]), (0x40, 0x44, 0x80, 0x84));
+        assert_eq!((area[415], &area[412..415]), (0, &[0xbf, 0, 0][..]));
+        assert!(area[416..].iter().all(|byte| *byte == 0));
+    }
+
+    /// Sizes and masks with which gdb shows all registers and no garbage.
+    #[test]
+    fn size_and_mask_fit_each_other() {
+        let none = XSave { xstate_bv: 0x6_02ff, ..empty() };
+        let avx = XSave { ymmh_space: vec![0x0201; 64], ..none.clone() };
+        let mpx = XSave { bndreg_state: vec![1; 8], bndcsr_state: vec![1; 8], ..avx.clone() };
+        let avx512 = XSave { opmask_reg: vec![5; 8], zmm_upper: vec![6; 64], hi16_zmm: vec![7; 128], ..avx.clone() };
+        let pkru = XSave { pkru: vec![9; 2], ..avx512.clone() };
+        let half_avx512 = XSave { hi16_zmm: vec![7; 127], ..avx512.clone() };
+        let no_avx512 = XSave { pkru: vec![9; 2], ..avx.clone() };
+        let cases: [(XSave, usize, u64); 7] = [
+            (none, 576, 3),
+            (avx, 832, 7),
+            (mpx, 1088, 0x1f),
+            (avx512, 2688, 0xe7),
+            (pkru, 2696, 0x2e7),
+            (half_avx512, 832, 7),
+            (no_avx512, 2696, 0x207),
+        ];
+        for (xsave, len, xcr0) in cases {
+            let area = xstate(&floating(Some(xsave))).unwrap();
+            assert_eq!((area.len(), u64_at(&area, 464)), (len, xcr0));
+            assert_eq!(u64_at(&area, 512), 0x6_02ff & xcr0, "AMX has no bytes in an image");
+            assert!(area[520..576].iter().all(|byte| *byte == 0));
+        }
+        let full = XSave { pkru: vec![9; 2], opmask_reg: vec![5; 8], zmm_upper: vec![6; 64], hi16_zmm: vec![7; 128], ymmh_space: vec![0x0201; 64], ..empty() };
+        let area = xstate(&floating(Some(full))).unwrap();
+        assert_eq!([576, 1088, 1152, 1664, 2688].map(|at| area[at]), [1, 5, 6, 7, 9]);
+    }
+
+    #[test]
+    fn what_the_image_lacks_is_not_made_up() {
+        assert_eq!(xstate(&floating(None)), None, "a machine without XSAVE");
+        let short = X86FloatingPoint { xmm_space: vec![0; 63], ..floating(Some(empty())) };
+        assert_eq!((fxsave(&short), xstate(&short)), (None, None));
+    }
+
+    fn u64_at(bytes: &[u8], at: usize) -> u64 {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    }
+
+    fn empty() -> XSave {
+        XSave {
+            xstate_bv: 0,
+            ymmh_space: vec![],
+            bndreg_state: vec![],
+            bndcsr_state: vec![],
+            opmask_reg: vec![],
+            zmm_upper: vec![],
+            hi16_zmm: vec![],
+            pkru: vec![],
+            shadow_stack: None,
+        }
+    }
+
+    fn floating(xsave: Option<XSave>) -> X86FloatingPoint {
+        X86FloatingPoint {
+            cwd: 0x37f,
+            swd: 0x2211,
+            twd: 0xff,
+            fop: 0x433,
+            rip: 0x0102_0304_0506_0708,
+            rdp: 0x1112_1314_1516_1718,
+            mxcsr: 0x1f80,
+            mxcsr_mask: 0xffff,
+            st_space: (0x40..0x60).collect(),
+            xmm_space: (0x80..0xc0).collect(),
+            padding: vec![],
+            xsave,
+        }
+    }
+}

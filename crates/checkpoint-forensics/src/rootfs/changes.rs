@@ -75,6 +75,9 @@ impl<'a> Changes<'a> {
         for (number, collected) in collected.into_iter().enumerate() {
             changes.take(number, collected);
         }
+        if hash {
+            changes.hash_the_rest(context)?;
+        }
         Ok(changes)
     }
 

@@ -47,6 +47,7 @@ pub(super) fn visit(
     let index = changes.subject.evidence.index();
     let mut fetcher =
         Fetcher { archives: HashMap::new(), loose: HashMap::new(), context, receiver, ended: false };
+    let mut alone: Vec<(MemberId, usize)> = Vec::new();
     for (store, ordinals) in passing {
         match changes.stores[store].origin {
             Origin::Archive(id) => match &index.member(id).body {
@@ -63,17 +64,34 @@ pub(super) fn visit(
             Origin::Layer(layer) => {
                 let of_layer =
                     index.members().filter(|(_, of, _)| *of == layer).map(|(id, ..)| id).enumerate();
-                fetcher
-                    .loose
-                    .extend(of_layer.filter_map(|(ordinal, id)| Some((id, *ordinals.get(&ordinal)?))));
+                let wanted = of_layer.filter_map(|(ordinal, id)| Some((id, *ordinals.get(&ordinal)?)));
+                let (own_pass, together): (Vec<_>, Vec<_>) =
+                    wanted.partition(|(id, _)| is_gone_into(index, *id));
+                fetcher.loose.extend(together);
+                alone.extend(own_pass);
             }
             Origin::Nothing => {}
         }
     }
+    let evidence = changes.subject.evidence;
     if !fetcher.is_done() {
-        changes.subject.evidence.pass_again(context, &mut fetcher)?;
+        evidence.pass_again(context, &mut fetcher)?;
+    }
+    for one in alone {
+        if fetcher.ended {
+            break;
+        }
+        fetcher.loose = HashMap::from([one]);
+        evidence.pass_again(context, &mut fetcher)?;
     }
     if context.cancelled() { Err(EvidenceError::Cancelled.into()) } else { Ok(()) }
+}
+
+/// Whether a file is an archive whose members the index lists as a layer: a tar at the top of a root file system in containerd's layout. A
+/// pass that is given such a file does not go into it, and counts its members no more: what comes behind would go by under wrong numbers.
+pub(super) fn is_gone_into(index: &Index, id: MemberId) -> bool {
+    let (outer, path) = (Some(index.layer_of(id)), &index.member(id).path);
+    index.layers().any(|(_, layer)| layer.outer == outer && layer.origin == *path)
 }
 
 /// Picks the wanted contents out of what goes by.

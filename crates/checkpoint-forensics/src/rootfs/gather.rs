@@ -8,6 +8,7 @@ use container_checkpoint::evidence::{Body, Evidence, Index, LayerId, MemberId, M
 use container_checkpoint::gap::Findings;
 
 use super::collect::{self, Budget, Collected, Found, From, Wants};
+use super::contents;
 use super::error::Result;
 use super::rider::{Errand, Rider};
 use super::store::{Origin, Store};
@@ -91,9 +92,8 @@ fn errand(index: &Index, stores: &[Store], hash: bool, rider: &Rider) -> Errand 
                     index.members().filter(|(_, of, member)| *of == layer && member.kind == MemberKind::File);
                 let passing =
                     files.filter(|(_, _, member)| matches!(member.body, Body::Passing)).map(|(id, ..)| id);
-                errand.loose.extend(
-                    passing.filter(|id| rider.loose.get(id).is_none_or(|seen| seen.sha256.is_none())),
-                );
+                let unseen = |id: &MemberId| rider.loose.get(id).is_none_or(|seen| seen.sha256.is_none());
+                errand.loose.extend(passing.filter(|id| unseen(id) && !contents::is_gone_into(index, *id)));
             }
             Origin::Layer(_) | Origin::Nothing => {}
         }

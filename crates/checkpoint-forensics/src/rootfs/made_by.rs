@@ -18,7 +18,7 @@ const MTAB_TARGETS: &[&[u8]] = &[b"/proc/mounts", b"/proc/self/mounts"];
 
 const BY_CRIU: &str = "CRIU, when it made the dump";
 const BY_ENGINE: &str = "the engine, in every container";
-const BY_RUNTIME: &str = "the runtime, to mount something there";
+const BY_MOUNTER: &str = "whoever mounted something there: for the engine's mounts, the runtime";
 
 /// Who made a file of the root file system, told by its name and form; `None` for the workload, or whoever it was.
 pub(super) fn made_by(path: &[u8], facts: &Facts, places: &Places) -> Option<&'static str> {
@@ -39,7 +39,7 @@ pub(super) fn made_by(path: &[u8], facts: &Facts, places: &Places) -> Option<&'s
         return Some(BY_ENGINE);
     }
     let is_mount_point = places.mount_points.iter().any(|place| place == path);
-    (is_mount_point && (empty_file || facts.kind == MemberKind::Directory)).then_some(BY_RUNTIME)
+    (is_mount_point && (empty_file || facts.kind == MemberKind::Directory)).then_some(BY_MOUNTER)
 }
 
 #[cfg(test)]
@@ -79,8 +79,8 @@ mod tests {
             ("/etc/hosts", Facts { mode: 0o644, ..facts(file, Some(0), None) }, None),
             ("/etc/mtab", facts(link, None, Some("/proc/mounts")), Some(BY_ENGINE)),
             ("/etc/mtab", facts(link, None, Some("/tmp/x")), None),
-            ("/facts", facts(directory, None, None), Some(BY_RUNTIME)),
-            ("/var/run/docker.sock", facts(file, Some(0), None), Some(BY_RUNTIME)),
+            ("/facts", facts(directory, None, None), Some(BY_MOUNTER)),
+            ("/var/run/docker.sock", facts(file, Some(0), None), Some(BY_MOUNTER)),
             ("/var/run/docker.sock", facts(file, Some(9), None), None),
             ("/home", facts(directory, None, None), None),
         ] {

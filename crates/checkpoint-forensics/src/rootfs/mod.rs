@@ -9,6 +9,23 @@
 //!
 //! A compressed evidence is read once if a [`Rider`] rode along when it was opened and nothing but its findings is asked for; contents that it
 //! did not keep cost a second pass.
+//!
+//! # Example: write a file of the first dump to standard output
+//!
+//! ```no_run
+//! use checkpoint_forensics::rootfs::{CatOptions, Changes, Deletions, Keep, Places, Rider, Subject};
+//! use container_checkpoint::{context::Context, dump, evidence::Evidence};
+//!
+//! let context = Context::default();
+//! let mut rider = Rider::new(false, Keep::Named(vec![b"passwd".to_vec()]), &context);
+//! let evidence = Evidence::open("counter.tar.zst".as_ref(), &context, &mut rider)?;
+//! let dumps = dump::find(evidence.index());
+//! let places = Places::default();
+//! let subject = Subject { evidence: &evidence, dump: &dumps[0], deletions: Deletions::Listed, places: &places };
+//! let changes = Changes::gather(subject, false, &rider, &context)?;
+//! changes.cat(b"/etc/passwd", CatOptions::default(), &mut std::io::stdout(), &context)?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod beneath;
 mod cat;
@@ -20,6 +37,7 @@ mod entry;
 mod error;
 mod extract;
 mod gather;
+mod late_hashes;
 mod losses;
 mod made_by;
 mod missing;

@@ -7,7 +7,8 @@
 pub struct Places {
     /// Named volumes: name and destination. Podman has them in `namedVolumes` of config.dump, and in the mounts of spec.dump.
     pub volumes: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Mounts of tmpfs, from `mountpoints-*.img`.
+    /// Mounts of tmpfs, from `mountpoints-*.img`: those of a whole file system (`mnt_entry.root` is `/`). A bind mount of a part of one would
+    /// put the top of the store where only that part was.
     pub tmpfs: Vec<TmpfsMount>,
     /// Destinations of all mounts: a file or directory there may have been made to mount something on.
     pub mount_points: Vec<Vec<u8>>,

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 
 use container_checkpoint::context::Context;
-use container_checkpoint::evidence::{Index, LayerId, Member, MemberId, MemberKind, Passenger};
+use container_checkpoint::evidence::{Index, LayerId, Member, MemberId, MemberKind, Passenger, split_path};
 
 use super::collect::{self, Budget, Collected, From, Keep, Seen, Wants};
 use super::store;
@@ -71,10 +71,14 @@ impl Rider {
     }
 
     /// Which loose files of the first pass are worth a look: it is not known yet which layer holds the changes. Images are left out, since
-    /// the pages of the processes are among them.
+    /// the pages of the processes are among them, and what may be a further layer, since then its own members would not be listed.
     fn is_loose(&self, so_far: &Index, id: MemberId, member: &Member) -> bool {
         let asked_for = self.wants.hash || self.wants.keep != Keep::Nothing;
-        asked_for && so_far.layer_of(id) != LayerId::TOP && !member.path.ends_with(b".img")
+        let base = member.base_name();
+        let may_be_layer = split_path(member.directory()).0 == b"blobs"
+            || base.ends_with(b".tgz")
+            || base.windows(4).any(|part| part == b".tar");
+        asked_for && so_far.layer_of(id) != LayerId::TOP && !base.ends_with(b".img") && !may_be_layer
     }
 }
 

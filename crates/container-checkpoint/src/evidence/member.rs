@@ -107,6 +107,17 @@ pub enum Body {
     Passing,
 }
 
+impl Body {
+    /// The contents, if they can be had without a pass.
+    pub fn at_hand(&self) -> Option<Bytes> {
+        match self {
+            Self::At(bytes) => Some(bytes.clone()),
+            Self::Held(bytes) => Some(Bytes::new(Arc::new(bytes.clone()))),
+            Self::Passing => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -89,6 +89,12 @@ impl Memory {
         Self { spaces, objects, ancestry: Vec::new(), findings, names_parent }
     }
 
+    /// Whether another one has the same bytes at the same addresses in the same images: an answer from one is an answer from the other.
+    fn stores_the_same(&self, other: &Self) -> bool {
+        let same = |(a, b): (&AddressSpace, &AddressSpace)| a.pid == b.pid && a.stored == b.stored;
+        self.objects == other.objects && self.spaces.len() == other.spaces.len() && self.spaces.iter().zip(&other.spaces).all(same)
+    }
+
     /// The address space of a process.
     pub fn space(&self, pid: crate::ids::Pid) -> Option<&AddressSpace> {
         self.spaces.iter().find(|space| space.pid == pid)

@@ -139,7 +139,8 @@ pub fn answer<Q: Question>(
     make: impl FnOnce() -> Q,
 ) -> Result<Answered<Q>> {
     let memory = Memory::of(case, id);
-    let (question, wants, served) = match ride.and_then(|ride| ride.take(case, id)) {
+    let rider = ride.and_then(|ride| ride.take(case, id)).filter(|rider| rider.memory.stores_the_same(&memory));
+    let (question, wants, served) = match rider {
         Some(rider) => (rider.question, rider.wants, rider.served),
         None => {
             let mut question = make();
@@ -175,23 +176,16 @@ impl<Q: Question> Reading<'_, Q> {
             let index = self.case.evidence(owner).index();
             let Some(member) = self.case.dump(owner).image_files(index).member(object.image.as_bytes()) else { continue };
             let mut schedule = Schedule::new(self.wants, object_id);
-            match &index.member(member).body {
-                _ if schedule.is_empty() => continue,
-                Body::At(bytes) => {
-                    let question = &mut self.question;
-                    // A source that fails in the middle leaves the rest unserved, and that is reported.
-                    let _ = schedule.serve_from(bytes, &mut |want, at, bytes| question.bytes(want, at, bytes));
-                }
-                Body::Held(bytes) => {
-                    let bytes = crate::evidence::Bytes::new(std::sync::Arc::new(bytes.to_vec()));
-                    let question = &mut self.question;
-                    let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| question.bytes(want, at, bytes));
-                }
-                Body::Passing => {
-                    passing.entry(owner.evidence).or_default().insert(member, object_id);
-                    continue;
-                }
+            if schedule.is_empty() {
+                continue;
             }
+            let Some(bytes) = index.member(member).body.at_hand() else {
+                passing.entry(owner.evidence).or_default().insert(member, object_id);
+                continue;
+            };
+            let question = &mut self.question;
+            // A source that fails in the middle leaves the rest unserved, and that is reported.
+            let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| question.bytes(want, at, bytes));
             let stopped = schedule.stopped;
             self.served.insert(object_id, schedule);
             if stopped || self.context.cancelled() {

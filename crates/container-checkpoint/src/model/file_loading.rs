@@ -19,6 +19,9 @@ use super::tty::Terminal;
 use super::watches::{EpollWatch, FanotifyMark, InotifyWatch};
 use crate::ids::FileId;
 
+/// How many files of one image with something wrong are told one by one.
+const TOLD: usize = 64;
+
 /// Reads all files of a dump.
 pub(super) fn load(images: &mut Images<'_>) -> Files {
     let parts = load_parts(images);
@@ -52,16 +55,22 @@ fn read<T: Entry>(
     name: &str,
     mut wrap: impl FnMut(T) -> FileEntry,
 ) {
-    let mut repeated = 0_u64;
+    let (mut repeated, mut faults) = (0_u64, 0_usize);
     images.each::<T>(name, "open files", |entry, place, findings| {
         let entry = wrap(entry);
         let id = entry.id;
         let mut tell = |why: &str| {
-            findings.gap(format!("file {id}"), format!("{name}, entry {}", place.entry), why);
+            faults += 1;
+            if faults <= TOLD {
+                findings.gap(format!("file {id}"), format!("{name}, entry {}", place.entry), why);
+            }
         };
         let file = file_decoding::file(entry, parts, place.big_endian, &mut tell);
         repeated += u64::from(!files.add(file));
     });
+    if faults > TOLD {
+        images.findings.gap(format!("parts of {} further files", faults - TOLD), name, "as of those told");
+    }
     if repeated > 0 {
         let what = format!("{repeated} files have the id of another one and are left out");
         images.findings.note(what, name, "ids are unique in a dump: damaged or forged");

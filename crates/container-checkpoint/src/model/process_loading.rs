@@ -23,6 +23,10 @@ use crate::ids::Pid;
 /// The image that names all processes.
 pub(super) const PSTREE: &str = "pstree.img";
 
+/// How many processes and threads without a core image are taken up. A damaged dump lacks fewer; a forged process tree
+/// could name any number in a few bytes each.
+const MOST_WITHOUT_CORE: usize = 1 << 16;
+
 /// Reads all processes of a dump.
 ///
 /// Without a whole pstree.img, processes that it doesn't name are found by their core images; their parent is unknown.
@@ -39,8 +43,13 @@ pub(super) fn load(images: &mut Images<'_>, files: &Files, descriptors_by_id: bo
         images.findings.gap("process tree", PSTREE, format!("{why}: parents of processes are unknown"));
         reading = Reading::Damaged(why.to_owned());
     }
-    let mut loader =
-        Loader { files, descriptors: DescriptorTables::default(), descriptors_by_id, taken: HashSet::new() };
+    let mut loader = Loader {
+        files,
+        descriptors: DescriptorTables::default(),
+        descriptors_by_id,
+        taken: HashSet::new(),
+        without_core: 0,
+    };
 
     // Ids of all processes first: a thread's id that is a process's too must not take its image away.
     let mut pids = HashSet::new();
@@ -54,7 +63,14 @@ pub(super) fn load(images: &mut Images<'_>, files: &Files, descriptors_by_id: bo
         );
     }
     loader.taken.extend(&pids);
-    let mut processes: Vec<Process> = unique.iter().map(|entry| loader.named(images, entry)).collect();
+    let mut processes: Vec<Process> = unique.iter().filter_map(|entry| loader.named(images, entry)).collect();
+    if let Some(more) = loader.without_core.checked_sub(MOST_WITHOUT_CORE).filter(|more| *more > 0) {
+        images.findings.gap(
+            format!("{more} further processes and threads"),
+            PSTREE,
+            "they have no core image",
+        );
+    }
 
     let mut stray_threads = Vec::new();
     if reading == Reading::Complete {
@@ -72,12 +88,17 @@ struct Loader<'a> {
     descriptors_by_id: bool,
     /// Ids whose core image is, or will be, a process's or thread's: each is read once, however often it is named.
     taken: HashSet<u32>,
+    /// How many processes and threads had no core image so far.
+    without_core: usize,
 }
 
 impl Loader<'_> {
-    /// Reads a process that pstree.img names.
-    fn named(&mut self, images: &mut Images<'_>, entry: &PstreeEntry) -> Process {
+    /// Reads a process that pstree.img names; `None` when too many have no core image.
+    fn named(&mut self, images: &mut Images<'_>, entry: &PstreeEntry) -> Option<Process> {
         let pid = Pid(entry.pid);
+        if !self.affords(images, pid) {
+            return None;
+        }
         let core = core(images, pid, "process");
         let mut process = self.process(images, pid, &core);
         process.ppid = Field::Known(Pid(entry.ppid));
@@ -87,7 +108,16 @@ impl Loader<'_> {
         if !process.is_zombie() {
             self.threads(images, entry, core.known().is_some(), &mut process.threads);
         }
-        process
+        Some(process)
+    }
+
+    /// Whether a process or thread may be taken up: it has a core image, or not too many before it had none.
+    fn affords(&mut self, images: &Images<'_>, id: Pid) -> bool {
+        if images.has(&format!("core-{id}.img")) {
+            return true;
+        }
+        self.without_core += 1;
+        self.without_core <= MOST_WITHOUT_CORE
     }
 
     /// Reads what no pstree.img names: a core image with a task part is a process's, others are threads'.
@@ -194,6 +224,9 @@ impl Loader<'_> {
                 continue;
             }
             let tid = Pid(tid);
+            if !self.affords(images, tid) {
+                continue;
+            }
             threads.push(match core(images, tid, "thread") {
                 Field::Known(core) => Thread::from_core(images, tid, &core),
                 other => Thread::without_core(tid, &other),

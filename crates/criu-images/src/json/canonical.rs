@@ -11,15 +11,15 @@ use crate::schema::tables::{Field, Message};
 use crate::walk::{Scalar, Sink, Walker};
 use crate::wire::Fault;
 
-/// Writes the canonical form of a message that is given in pieces.
+/// Writes the canonical form of a message.
 pub(crate) fn write<'a>(
     schema: &'static Message,
-    pieces: &[&'a [u8]],
+    bytes: &'a [u8],
     walker: &mut Walker<'a>,
     out: &mut MessageWriter,
 ) -> Result<(), Fault> {
     out.clear();
-    walker.walk(schema, pieces, &mut Canonical { out })
+    walker.walk(schema, bytes, &mut Canonical { out })
 }
 
 /// What JSON keeps of bytes: all of them, but for text that is not UTF-8 and for names with mixed line ends.

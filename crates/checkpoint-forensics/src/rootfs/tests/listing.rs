@@ -322,6 +322,46 @@ fn a_layer_of_changes_reads_like_an_archive_of_them() {
 }
 
 #[test]
+fn an_archive_at_the_top_of_a_layer_does_not_confuse_what_comes_behind_it() {
+    let mut inner = Tar::default();
+    let inner = inner.file("one", b"1").file("two", b"2").file("three", b"3").end();
+    let mut layer = Tar::default();
+    layer
+        .file("before", b"first")
+        .file("backup.tar", &inner)
+        .link(b'1', "same.tar", "backup.tar")
+        .file("behind", b"abc")
+        .file("last", b"abcd");
+    let plain = client_layout(&gzip(&layer.end()));
+    let context = Context::default();
+    let places = Places::default();
+    for (bytes, ride) in [(plain.clone(), false), (gzip(&plain), false), (gzip(&plain), true)] {
+        let mut rider = Rider::new(ride, if ride { Keep::All } else { Keep::Nothing }, &context);
+        let evidence = Evidence::from_source("test".into(), Arc::new(bytes), &context, &mut rider).unwrap();
+        let opened = Opened::new("layout", evidence, rider);
+        let changes = opened.changes(Deletions::Whiteouts, &places, true);
+        let expected: [(&str, &[u8]); 5] = [
+            ("/before", b"first"),
+            ("/backup.tar", &inner),
+            ("/same.tar", &inner),
+            ("/behind", b"abc"),
+            ("/last", b"abcd"),
+        ];
+        assert_eq!(changes.entries.len(), expected.len());
+        let home = tempfile::tempdir().unwrap();
+        let out = home.path().join("out");
+        changes.extract(Selection::default(), &out, &context).unwrap();
+        for (entry, (path, contents)) in changes.entries.iter().zip(expected) {
+            assert_eq!(text(&entry.path), path);
+            let mut hash = contents;
+            let hash = super::super::collect::hash(&mut hash, &context).unwrap().0;
+            assert_eq!(entry.facts.as_ref().unwrap().sha256.map(hex), Some(hex(hash)), "{path}");
+            assert_eq!(fs::read(out.join(&path[1..])).unwrap(), contents, "{path}");
+        }
+    }
+}
+
+#[test]
 fn an_empty_layer_means_that_nothing_was_changed_and_a_broken_one_does_not() {
     let context = Context::default();
     let places = Places::default();

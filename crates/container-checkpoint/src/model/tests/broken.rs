@@ -1,8 +1,10 @@
 //! Damaged images: nothing panics, and the same damage gives the same words.
 
+use criu_images::schema::PstreeEntry;
+
 use super::super::*;
 use super::corpus::{MemoryFiles, corpus, unpack_one};
-use super::made::dump;
+use super::made::{dump, image};
 
 #[test]
 fn an_image_cut_anywhere_breaks_nothing() {
@@ -100,17 +102,18 @@ fn walk(model: &Model) {
 }
 
 #[test]
-fn a_tree_of_many_processes_without_images_is_read_in_linear_time() {
-    use criu_images::schema::PstreeEntry;
-    // Each names the same thread, and none has an image.
-    let entries: Vec<PstreeEntry> = (1..=20_000)
+fn a_forged_process_tree_costs_no_more_than_a_limit() {
+    // A hundred thousand processes in 2 MB, each naming the same thread, and none with an image.
+    let entries: Vec<PstreeEntry> = (1..=100_000)
         .map(|pid| PstreeEntry { pid, ppid: pid - 1, threads: vec![pid, 7], ..Default::default() })
         .collect();
     let mut images = MemoryFiles::default();
-    images.0.insert("pstree.img".to_owned(), super::made::image("pstree.img", &entries, false));
+    images.0.insert("pstree.img".to_owned(), image("pstree.img", &entries, false));
     let (model, findings) = Model::load(&images);
-    assert_eq!(model.processes.len(), 20_000);
-    assert!(findings.gaps.len() <= 2 * 20_000 + 2);
+    assert_eq!(model.processes.len(), 65_536);
+    assert_eq!(model.processes.depth_first().count(), 65_536);
+    let counted = findings.gaps.iter().find(|gap| gap.what.contains("further")).unwrap();
+    assert_eq!(counted.what, "34464 further processes and threads");
 }
 
 /// A small generator of numbers, the same ones in each run.

@@ -54,7 +54,7 @@ pub(crate) fn write<'a, W: Write>(
             out.text.begin(b'[')?;
             for message in queued.iter() {
                 out.text.begin(b'{')?;
-                walker.walk(&messages::IPC_MSG, &[message.message], out)?;
+                walker.walk(&messages::IPC_MSG, message.message, out)?;
                 out.text.end(b'}')?;
                 out.text.base64_lines(&[message.text])?;
             }

@@ -161,7 +161,7 @@ fn write_entry<'a, W: Write>(
 ) -> Result<(), DecodeError> {
     text.begin(b'{')?;
     let mut message = MessageText::new(text, options.pretty, image.is_big_endian());
-    walker.walk(entry.schema, &[entry.message], &mut message)?;
+    walker.walk(entry.schema, entry.message, &mut message)?;
     extra::write(entry, options.nopl, walker, &mut message)?;
     Ok(text.end(b'}')?)
 }

@@ -17,8 +17,8 @@ use crate::framing::{Image, RawEntry};
 use crate::json::canonical;
 use crate::json::writer::{MessageWriter, is_packed};
 use crate::kinds::Head;
+use crate::level::fits;
 use crate::payload::{Payload, QueuedMessage};
-use crate::required::fits;
 use crate::schema::messages;
 use crate::schema::tables::{Label, Message, Type};
 use crate::walk::Walker;
@@ -54,7 +54,7 @@ impl<'a> Scratch<'a> {
     }
 
     fn is_canonical(&mut self, schema: &'static Message, bytes: &'a [u8]) -> Result<bool, Fault> {
-        canonical::write(schema, &[bytes], &mut self.walker, &mut self.canonical)?;
+        canonical::write(schema, bytes, &mut self.walker, &mut self.canonical)?;
         Ok(self.canonical.bytes == bytes)
     }
 }

@@ -177,11 +177,11 @@ fn write_raw(
         }
         return Ok(());
     }
-    let mut pieces = vec![bytes.to_vec()];
+    let mut all = bytes.to_vec();
     if in_pieces {
-        pieces.extend(later_pieces(frame, field));
+        all.extend(later_pieces(frame, field));
     }
-    let recorded = canonical_form(frame.schema, &pieces).map_err(|fault| {
+    let recorded = canonical_form(frame.schema, &all).map_err(|fault| {
         Misfit::new(
             &frame.path,
             format!("the side key has bytes for {} that are no field: {}", field.name, fault.what),
@@ -197,8 +197,8 @@ fn write_raw(
     Ok(())
 }
 
-/// The recorded bytes of a field in the items to come.
-fn later_pieces(frame: &Frame<'_, '_>, field: &Field) -> Vec<Vec<u8>> {
+/// The recorded bytes of a field in the items to come, one behind the other.
+fn later_pieces(frame: &Frame<'_, '_>, field: &Field) -> Vec<u8> {
     let raw = |item: &Json<'_>| match item {
         Json::Object(Object(members)) => match members.as_slice() {
             [(name, Json::Text(digits))] if name == field.name.as_bytes() => base64(digits).ok(),
@@ -206,13 +206,12 @@ fn later_pieces(frame: &Frame<'_, '_>, field: &Field) -> Vec<Vec<u8>> {
         },
         _ => None,
     };
-    frame.items.clone().filter_map(raw).collect()
+    frame.items.clone().filter_map(raw).flatten().collect()
 }
 
-fn canonical_form(schema: &'static Message, pieces: &[Vec<u8>]) -> Result<Vec<u8>, Fault> {
-    let pieces: Vec<_> = pieces.iter().map(Vec::as_slice).collect();
+fn canonical_form(schema: &'static Message, bytes: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut out = MessageWriter::default();
-    canonical::write(schema, &pieces, &mut Walker::default(), &mut out)?;
+    canonical::write(schema, bytes, &mut Walker::default(), &mut out)?;
     Ok(out.bytes)
 }
 

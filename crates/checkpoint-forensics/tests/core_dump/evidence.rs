@@ -1,0 +1,134 @@
+//! Evidence of the repository and of the larger corpus, and the cores of its dumps.
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options};
+use container_checkpoint::case::{Case, DumpId};
+use container_checkpoint::context::Context;
+use container_checkpoint::dump::DirectoryFiles;
+use container_checkpoint::evidence::{MemberKind, Nobody};
+use container_checkpoint::ids::Pid;
+use container_checkpoint::memory::Ride;
+use container_checkpoint::model::Model;
+use container_checkpoint::naming::Locator;
+use tempfile::TempDir;
+
+/// An archive of the repository.
+pub fn testdata(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(name)
+}
+
+/// The root of the larger corpus; says so if there is none.
+pub fn corpus() -> Option<PathBuf> {
+    let root = std::env::var_os("COLDCASE_CORPUS").map(PathBuf::from);
+    if root.is_none() {
+        println!("skipped: no corpus");
+    }
+    root
+}
+
+/// Evidence that was opened without a question riding along.
+pub struct Opened {
+    pub case: Case,
+}
+
+impl Opened {
+    pub fn new(paths: &[&Path]) -> Self {
+        let mut case = Case::default();
+        for path in paths {
+            case.add(Locator::whole(path), &Context::default(), &mut Nobody);
+        }
+        assert!(case.failures.is_empty(), "{:?}", case.failures);
+        Self { case }
+    }
+
+    /// The dump of a name in the first evidence.
+    pub fn dump(&self, name: &str) -> DumpId {
+        DumpId { evidence: 0, dump: self.case.evidences[0].named(name).unwrap() }
+    }
+
+    /// The only dump of the first evidence.
+    pub fn only(&self) -> DumpId {
+        assert_eq!(self.case.evidences[0].dumps.len(), 1);
+        DumpId { evidence: 0, dump: 0 }
+    }
+
+    pub fn images(&self, id: DumpId) -> DirectoryFiles<'_> {
+        self.case.dump(id).image_files(self.case.evidence(id).index())
+    }
+
+    pub fn model(&self, id: DumpId) -> Model {
+        Model::load(&self.images(id)).0
+    }
+
+    /// A member of the first evidence.
+    pub fn member(&self, path: &str) -> Cow<'_, [u8]> {
+        let opened = &self.case.evidences[0];
+        opened.read_member(opened.member(path).unwrap(), &Context::default()).unwrap()
+    }
+
+    /// Writes cores of all processes of a dump.
+    pub fn cores(&self, id: DumpId) -> Cores {
+        self.cores_of(id, &[]).unwrap()
+    }
+
+    pub fn cores_of(&self, id: DumpId, pids: &[u32]) -> Result<Cores, core_dump::Error> {
+        let directory = tempfile::tempdir().unwrap();
+        let options = options(directory.path(), pids);
+        let answer = core_dump::write(&self.case, id, &self.model(id), &Context::default(), None, &options)?;
+        Ok(Cores { directory, answer })
+    }
+}
+
+pub fn options(directory: &Path, pids: &[u32]) -> Options {
+    Options { directory: directory.to_owned(), pids: pids.iter().copied().map(Pid).collect(), overwrite: false }
+}
+
+/// Cores that were written.
+pub struct Cores {
+    pub directory: TempDir,
+    pub answer: Answer,
+}
+
+impl Cores {
+    pub fn path(&self, pid: u32) -> PathBuf {
+        self.directory.path().join(format!("core.{pid}"))
+    }
+
+    pub fn read(&self, pid: u32) -> super::reader::Core {
+        super::reader::Core::parse(fs::read(self.path(pid)).unwrap())
+    }
+
+    /// Who got one.
+    pub fn pids(&self) -> Vec<u32> {
+        self.answer.written.iter().map(|written| written.pid.0).collect()
+    }
+}
+
+/// Writes the cores of an archive's only dump while it is opened.
+pub fn cores_on_a_ride(archive: &Path) -> Cores {
+    let directory = tempfile::tempdir().unwrap();
+    let (options, context) = (options(directory.path(), &[]), Context::default());
+    let mut ride = Ride::new(|| CoreDump::new(options.clone(), &context));
+    let mut case = Case::default();
+    case.add(Locator::whole(archive), &context, &mut ride);
+    let id = DumpId { evidence: 0, dump: 0 };
+    let (model, _) = Model::load(&case.dump(id).image_files(case.evidence(id).index()));
+    let answer = core_dump::write(&case, id, &model, &context, Some(&mut ride), &options).unwrap();
+    Cores { directory, answer }
+}
+
+/// Unpacks the files of an archive.
+pub fn unpacked(archive: &Path) -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let opened = Opened::new(&[archive]);
+    let opened = &opened.case.evidences[0];
+    for (id, _, member) in opened.evidence.index().members().filter(|(.., member)| member.kind == MemberKind::File) {
+        let path = directory.path().join(str::from_utf8(&member.path).unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, opened.read_member(id, &Context::default()).unwrap()).unwrap();
+    }
+    directory
+}

@@ -1,0 +1,117 @@
+//! What is promised of cores whatever the evidence: who gets one, what is in the directory, that the way of reading makes no difference.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::Ordering;
+
+use checkpoint_forensics::core_dump::{self, Error, Refusal};
+use container_checkpoint::context::Context;
+use container_checkpoint::ids::Pid;
+
+use super::evidence::{Cores, Opened, cores_on_a_ride, options, testdata, unpacked};
+
+#[test]
+fn every_live_process_gets_a_core_and_zombies_get_a_reason() {
+    let opened = Opened::new(&[&testdata("images/zombie.tar.zst")]);
+    let cores = opened.cores(opened.only());
+    assert_eq!(cores.pids(), [57, 60, 61]);
+    assert_eq!(refusals(&cores), [(62, Refusal::Zombie)]);
+    assert!(cores.answer.findings.gaps.is_empty(), "{:?}", cores.answer.findings.gaps);
+    let tids: Vec<_> = cores.read(57).threads().iter().map(|(tid, _)| *tid).collect();
+    assert_eq!(tids, [57, 63, 64]);
+    assert_eq!(cores.answer.written[0].threads, 3);
+}
+
+#[test]
+fn what_cannot_be_written_yet_gets_a_reason() {
+    let of = |name: &str| {
+        let opened = Opened::new(&[&testdata(name)]);
+        let cores = opened.cores(opened.only());
+        assert_eq!(fs::read_dir(cores.directory.path()).unwrap().count(), 0);
+        refusals(&cores).into_iter().map(|(_, why)| why).collect::<Vec<_>>()
+    };
+    let compat = of("criu421-compat32.tar.zst");
+    assert!(!compat.is_empty() && compat.iter().all(|why| *why == Refusal::Compat), "{compat:?}");
+    let arm = of("aarch64-16k.tar.zst");
+    assert!(!arm.is_empty() && arm.iter().all(|why| *why == Refusal::Architecture("aarch64")), "{arm:?}");
+}
+
+#[test]
+fn only_chosen_processes_are_written() {
+    let opened = Opened::new(&[&testdata("images/tree.tar.zst")]);
+    let cores = opened.cores_of(opened.only(), &[60, 999]).unwrap();
+    assert_eq!(cores.pids(), [60]);
+    assert_eq!(refusals(&cores), [(999, Refusal::NoSuchProcess)]);
+    assert_eq!(names(&cores), ["core.60"]);
+}
+
+#[test]
+fn cores_are_for_their_owner_and_replace_nothing_unasked() {
+    let opened = Opened::new(&[&testdata("images/tree.tar.zst")]);
+    let id = opened.only();
+    let cores = opened.cores(id);
+    assert_eq!(names(&cores), ["core.57", "core.60", "core.61"]);
+    for written in &cores.answer.written {
+        let metadata = fs::metadata(&written.path).unwrap();
+        assert_eq!((metadata.len(), metadata.permissions().mode() & 0o777), (written.bytes, 0o600));
+    }
+
+    fs::write(cores.path(60), "mine").unwrap();
+    let mut options = options(cores.directory.path(), &[]);
+    let write = |options| core_dump::write(&opened.case, id, &opened.model(id), &Context::default(), None, options);
+    let (Error::Exists { path } | Error::Write { path, .. }) = write(&options).unwrap_err() else { panic!() };
+    assert_eq!(path, cores.path(57));
+    assert_eq!(fs::read(cores.path(60)).unwrap(), b"mine");
+    options.overwrite = true;
+    write(&options).unwrap();
+    assert_eq!(fs::read(cores.path(60)).unwrap()[..4], *b"\x7fELF");
+    assert_eq!(names(&cores), ["core.57", "core.60", "core.61"]);
+}
+
+#[test]
+fn nothing_stays_of_cores_that_were_stopped() {
+    let opened = Opened::new(&[&testdata("images/tree.tar.zst")]);
+    let (id, directory, context) = (opened.only(), tempfile::tempdir().unwrap(), Context::default());
+    context.cancel.store(true, Ordering::Relaxed);
+    let options = options(directory.path(), &[]);
+    let stopped = core_dump::write(&opened.case, id, &opened.model(id), &context, None, &options);
+    assert!(matches!(stopped, Err(Error::Checkpoint(_))), "{stopped:?}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_core_is_the_same_whatever_the_container() {
+    let plain = Opened::new(&[&testdata("tiny.tar")]);
+    let expected = plain.cores(plain.only()).read(1).bytes;
+    for packing in ["gz", "zst", "xz", "bz2", "lz4"] {
+        let archive = testdata(&format!("tiny.tar.{packing}"));
+        assert!(cores_on_a_ride(&archive).read(1).bytes == expected, "{packing}, while it is opened");
+        let opened = Opened::new(&[&archive]);
+        assert!(opened.cores(opened.only()).read(1).bytes == expected, "{packing}, in a second pass");
+    }
+    let directory = unpacked(&testdata("tiny.tar"));
+    let opened = Opened::new(&[directory.path()]);
+    assert!(opened.cores(opened.only()).read(1).bytes == expected, "a directory");
+}
+
+fn refusals(cores: &Cores) -> Vec<(u32, Refusal)> {
+    cores.answer.skipped.iter().map(|skipped| (skipped.pid.0, skipped.why.clone())).collect()
+}
+
+fn names(cores: &Cores) -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir(cores.directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_refusal_says_why_in_one_sentence() {
+    let _: Pid = Pid(1);
+    assert_eq!(Refusal::Architecture("aarch64").to_string(), "cores of aarch64 processes can't be written yet");
+    assert_eq!(Refusal::NoRegisters(String::new()).to_string(), "the registers of none of its threads are known");
+    let missing = Refusal::NoMappings("mm-7.img is missing".into());
+    assert_eq!(missing.to_string(), "its mappings are not known: mm-7.img is missing");
+}

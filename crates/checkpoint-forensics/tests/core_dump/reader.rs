@@ -1,0 +1,132 @@
+//! A reader of cores, by the definitions of the `object` crate.
+
+use object::LittleEndian;
+use object::elf::{FileHeader64, PT_LOAD, PT_NOTE};
+use object::read::elf::{FileHeader as _, ProgramHeader as _};
+
+type Header = FileHeader64<LittleEndian>;
+
+pub const PRSTATUS: u32 = 1;
+pub const FPREGSET: u32 = 2;
+pub const PRPSINFO: u32 = 3;
+pub const AUXV: u32 = 6;
+pub const XSTATE: u32 = 0x202;
+pub const FILE: u32 = 0x4649_4c45;
+
+/// A core in memory.
+pub struct Core {
+    pub bytes: Vec<u8>,
+    pub segments: Vec<Segment>,
+    pub notes: Vec<Note>,
+}
+
+/// A `PT_LOAD`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub start: u64,
+    pub len: u64,
+    pub offset: u64,
+    pub stored: u64,
+    pub flags: u32,
+}
+
+pub struct Note {
+    pub owner: Vec<u8>,
+    pub kind: u32,
+    pub body: Vec<u8>,
+}
+
+/// An entry of `NT_FILE`, its offset in bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MappedFile {
+    pub start: u64,
+    pub end: u64,
+    pub offset: u64,
+    pub name: Vec<u8>,
+}
+
+impl Core {
+    pub fn parse(bytes: Vec<u8>) -> Self {
+        let header = Header::parse(bytes.as_slice()).unwrap();
+        let (mut segments, mut notes) = (Vec::new(), Vec::new());
+        for program in header.program_headers(LittleEndian, bytes.as_slice()).unwrap() {
+            let kind = program.p_type(LittleEndian);
+            let (offset, stored) = program.file_range(LittleEndian);
+            assert!(offset + stored <= bytes.len() as u64, "a segment outside of the file");
+            if kind == PT_LOAD {
+                let flags = program.p_flags(LittleEndian).0;
+                let (start, len) = (program.p_vaddr(LittleEndian), program.p_memsz(LittleEndian));
+                segments.push(Segment { start, len, offset, stored, flags });
+            } else if kind == PT_NOTE {
+                let mut found = program.notes(LittleEndian, bytes.as_slice()).unwrap().unwrap();
+                while let Some(note) = found.next().unwrap() {
+                    let kind = note.n_type(LittleEndian).0;
+                    notes.push(Note { owner: note.name().to_vec(), kind, body: note.desc().to_vec() });
+                }
+            }
+        }
+        let sorted = segments.windows(2).all(|pair| pair[0].start + pair[0].len <= pair[1].start);
+        assert!(sorted, "segments overlap or are not in the order of addresses");
+        Self { bytes, segments, notes }
+    }
+
+    /// The stretches of memory that the file holds.
+    pub fn held(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let bytes = |segment: &Segment| &self.bytes[segment.offset as usize..][..segment.stored as usize];
+        self.segments.iter().map(move |segment| (segment.start, bytes(segment))).filter(|(_, bytes)| !bytes.is_empty())
+    }
+
+    /// The bytes at an address up to the end of what is held there in one piece; none when nothing is.
+    pub fn at(&self, address: u64) -> &[u8] {
+        let next = self.segments.partition_point(|segment| segment.start <= address);
+        let Some(segment) = next.checked_sub(1).map(|at| self.segments[at]) else { return &[] };
+        let into = address - segment.start;
+        if into >= segment.stored {
+            return &[];
+        }
+        &self.bytes[(segment.offset + into) as usize..(segment.offset + segment.stored) as usize]
+    }
+
+    /// The bodies of all notes of a kind.
+    pub fn notes(&self, kind: u32) -> Vec<&[u8]> {
+        self.notes.iter().filter(|note| note.kind == kind).map(|note| note.body.as_slice()).collect()
+    }
+
+    /// Threads in the order of the core: id, and that thread's notes.
+    pub fn threads(&self) -> Vec<(u32, Vec<&Note>)> {
+        let mut threads: Vec<(u32, Vec<&Note>)> = Vec::new();
+        for note in &self.notes {
+            if note.kind == PRSTATUS {
+                threads.push((u32_at(&note.body, 32), vec![note]));
+            } else if let Some((_, notes)) = threads.last_mut() {
+                notes.push(note);
+            }
+        }
+        threads
+    }
+
+    pub fn mapped_files(&self) -> Vec<MappedFile> {
+        let body = self.notes(FILE)[0];
+        let (count, unit) = (u64_at(body, 0) as usize, u64_at(body, 8));
+        let names = body[16 + 24 * count..].split(|byte| *byte == 0);
+        let entry = |(number, name): (usize, &[u8])| {
+            let at = 16 + 24 * number;
+            let [start, end, offset] = [0, 8, 16].map(|into| u64_at(body, at + into));
+            MappedFile { start, end, offset: offset * unit, name: name.to_vec() }
+        };
+        names.take(count).enumerate().map(entry).collect()
+    }
+}
+
+/// The 27 general registers of a PRSTATUS.
+pub fn registers(status: &[u8]) -> [u64; 27] {
+    std::array::from_fn(|number| u64_at(status, 112 + 8 * number))
+}
+
+pub fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+pub fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+}
