@@ -120,7 +120,7 @@ fn without_the_parent_a_negative_answer_has_a_gap_and_a_positive_one_stands() {
     let gaps = ran.records().gaps;
     assert!(gaps.iter().any(|gap| gap["why"].as_str().unwrap().contains("parent")), "{}", ran.told());
     let ran = coldcase(&["grep", "-F", "NEEDLE_PRE_NEW_44dd", &last]).run().ends_with(0);
-    assert_eq!(ran.messages("gap").len(), 1, "{}", ran.told());
+    assert!(ran.messages("gap").iter().any(|gap| gap.contains("303104 bytes are in the parent")), "{}", ran.told());
     // Only the parent's stale copy of a page that was written anew has it.
     let ran = coldcase(&["grep", "-F", "NEEDLE_PRE_BEFORE_10aa", &last, &testdata("pre-checkpoint.tar.zst")]);
     let ran = ran.run().ends_with(0).quietly();
@@ -133,7 +133,7 @@ type Hit = (String, u64, u64, String, u64);
 #[track_caller]
 fn assert_finds_hits(truth: &Value, evidence: &str) {
     let texts = truth["needles"].as_object().unwrap();
-    for encoding in ["ascii", "utf16le", "utf16be"] {
+    for encoding in ["ascii", "utf-16le", "utf-16be", "xor-0x5a"] {
         let expected: BTreeSet<Hit> = truth["hits"]
             .as_array()
             .unwrap()
@@ -147,8 +147,9 @@ fn assert_finds_hits(truth: &Value, evidence: &str) {
         assert!(!expected.is_empty(), "no text in {encoding}");
         let encoded = |text: &str| -> Vec<u8> {
             match encoding {
-                "utf16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-                "utf16be" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+                "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+                "xor-0x5a" => text.bytes().map(|byte| byte ^ 0x5a).collect(),
+                "utf-16be" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
                 _ => text.as_bytes().to_vec(),
             }
         };

@@ -9,6 +9,7 @@
 mod grep;
 mod guide;
 mod inspect;
+mod peer;
 mod show;
 mod support;
 

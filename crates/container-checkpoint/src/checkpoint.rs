@@ -87,12 +87,13 @@ impl<'c> Checkpoint<'c> {
         let images = dump.image_files(index);
         for id in images.members() {
             let member = index.member(id);
-            sizes.images = sizes.images.saturating_add(member.size);
+            let size = index.member(index.resolved(id)).size;
+            sizes.images = sizes.images.saturating_add(size);
             let starts = |start: &str| member.base_name().starts_with(start.as_bytes());
             if starts("pages-") {
-                sizes.pages = sizes.pages.saturating_add(member.size);
+                sizes.pages = sizes.pages.saturating_add(size);
             } else if starts("amdgpu-pages-") {
-                sizes.amd_gpu_pages = sizes.amd_gpu_pages.saturating_add(member.size);
+                sizes.amd_gpu_pages = sizes.amd_gpu_pages.saturating_add(size);
             }
         }
         sizes.rootfs_diff = match dump.rootfs_layer {

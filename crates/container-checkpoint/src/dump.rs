@@ -177,8 +177,12 @@ pub struct DirectoryFiles<'a> {
 }
 
 impl DirectoryFiles<'_> {
-    /// The member of a name.
+    /// The member of a name; of a hard link, the one that has the contents.
     pub fn member(&self, name: &[u8]) -> Option<MemberId> {
+        Some(self.index.resolved(self.entry(name)?))
+    }
+
+    fn entry(&self, name: &[u8]) -> Option<MemberId> {
         let mut path = self.directory?.to_vec();
         if !path.is_empty() {
             path.push(b'/');
@@ -191,10 +195,11 @@ impl DirectoryFiles<'_> {
     pub fn members(&self) -> Vec<MemberId> {
         let Some(directory) = self.directory else { return Vec::new() };
         let here = self.index.members().filter(|(_, layer, member)| {
-            self.layers.contains(layer) && member.kind == MemberKind::File && split_path(&member.path).0 == directory
+            let has_contents = matches!(member.kind, MemberKind::File | MemberKind::HardLink);
+            self.layers.contains(layer) && has_contents && split_path(&member.path).0 == directory
         });
         // What another member of that name replaced, or an upper layer took away, is not there.
-        here.filter(|(id, _, member)| self.member(split_path(&member.path).1) == Some(*id)).map(|(id, _, _)| id).collect()
+        here.filter(|(id, _, member)| self.entry(split_path(&member.path).1) == Some(*id)).map(|(id, _, _)| id).collect()
     }
 }
 

@@ -4,7 +4,7 @@ use container_checkpoint::memory::{Memory, Place};
 use serde_json::Value;
 
 use super::evidence::{Opened, corpus};
-use super::reader::{AUXV, Core, FPREGSET, PRPSINFO, PRSTATUS, XSTATE, registers, u32_at, u64_at};
+use super::reader::{AUXV, Core, FPREGSET, PRPSINFO, XSTATE, registers, u32_at, u64_at};
 
 /// Case and its processes; the cores of a case with several have the pid in their names.
 const CASES: [(&str, &[u32]); 8] = [
@@ -193,7 +193,7 @@ fn the_same_process_dumped_twice_gives_the_same_core() {
     });
     let facts: Value = serde_json::from_slice(&opened.member("03-shm/facts.json")).unwrap();
     let volatile = range(&facts["processes"]["48"]["volatile_ranges"][0]);
-    assert_eq!(differ.filter(|at| !volatile.contains(at)).collect::<Vec<_>>(), []);
+    assert_eq!(differ.filter(|at| !volatile.contains(at)).collect::<Vec<u64>>(), [0; 0]);
 }
 
 fn tids(threads: &[(u32, Vec<&super::reader::Note>)]) -> Vec<u32> {

@@ -4,9 +4,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
 
-use checkpoint_forensics::core_dump::{self, Error, Refusal};
+use checkpoint_forensics::core_dump::{self, Error, Options, Refusal};
 use container_checkpoint::context::Context;
-use container_checkpoint::ids::Pid;
 
 use super::evidence::{Cores, Opened, cores_on_a_ride, options, testdata, unpacked};
 
@@ -57,13 +56,14 @@ fn cores_are_for_their_owner_and_replace_nothing_unasked() {
     }
 
     fs::write(cores.path(60), "mine").unwrap();
-    let mut options = options(cores.directory.path(), &[]);
-    let write = |options| core_dump::write(&opened.case, id, &opened.model(id), &Context::default(), None, options);
-    let (Error::Exists { path } | Error::Write { path, .. }) = write(&options).unwrap_err() else { panic!() };
-    assert_eq!(path, cores.path(57));
+    let options = options(cores.directory.path(), &[]);
+    let write = |options: &Options| {
+        core_dump::write(&opened.case, id, &opened.model(id), &Context::default(), None, options)
+    };
+    let refused = write(&options).unwrap_err();
+    assert!(matches!(&refused, Error::Exists { path } if *path == cores.path(57)), "{refused}");
     assert_eq!(fs::read(cores.path(60)).unwrap(), b"mine");
-    options.overwrite = true;
-    write(&options).unwrap();
+    write(&Options { overwrite: true, ..options }).unwrap();
     assert_eq!(fs::read(cores.path(60)).unwrap()[..4], *b"\x7fELF");
     assert_eq!(names(&cores), ["core.57", "core.60", "core.61"]);
 }
@@ -109,7 +109,6 @@ fn names(cores: &Cores) -> Vec<String> {
 
 #[test]
 fn a_refusal_says_why_in_one_sentence() {
-    let _: Pid = Pid(1);
     assert_eq!(Refusal::Architecture("aarch64").to_string(), "cores of aarch64 processes can't be written yet");
     assert_eq!(Refusal::NoRegisters(String::new()).to_string(), "the registers of none of its threads are known");
     let missing = Refusal::NoMappings("mm-7.img is missing".into());

@@ -4,8 +4,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::compression::Compression;
-use super::member::{Body, Member, MemberKind};
+use super::member::{Body, Member, MemberKind, plain_path};
 use crate::gap::Findings;
+
+/// The longest chain of hard links that is followed.
+const LINKS_MAX: usize = 16;
 
 /// A number of a member in its [`Index`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +98,21 @@ impl Index {
     /// Finds a member by its path within a layer.
     pub fn find(&self, layer: LayerId, path: &[u8]) -> Option<MemberId> {
         self.by_path.get(&(layer, path.to_vec())).copied()
+    }
+
+    /// The member that a hard link leads to within its layer: a repacked archive has images that were linked. Itself for all else.
+    pub fn resolved(&self, id: MemberId) -> MemberId {
+        let mut id = id;
+        // A link names a member that came before it, so that a chain ends; the bound is for archives that lie.
+        for _ in 0..LINKS_MAX {
+            let member = self.member(id);
+            let target = member.link.as_deref().filter(|_| member.kind == MemberKind::HardLink);
+            match target.and_then(|target| self.find(self.layer_of(id), plain_path(target))) {
+                Some(next) => id = next,
+                None => break,
+            }
+        }
+        id
     }
 
     /// The contents of a member that was kept or can be had at any time; `None` when it only goes by, or can't be read.
