@@ -103,7 +103,7 @@ impl<'u> Session<'u> {
 
     /// Tells gaps and notes on standard error; gaps also show in the exit status.
     pub fn tell(&self, of: &Checkpoint<'_>, findings: &Findings) {
-        let evidence = of.evidence_name();
+        let evidence = of.full_name();
         for Gap { what, place, why } in &findings.gaps {
             self.ui.gap(Text::evidence(what), Text::evidence(format!("{evidence}//{place}")), Text::evidence(why));
         }

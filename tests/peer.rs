@@ -2,8 +2,8 @@
 //!
 //! Compared with answers of checkpointctl 1.5.0 and of its head of April 2026. Every difference is listed here with its reason.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use serde_json::{Map, Value};
 
@@ -88,13 +88,15 @@ fn assert_agrees(golden: &Path, archive: &str) {
 
 /// Takes out of the peer's answer what is known to be wrong.
 fn prepared(mut golden: Value) -> Value {
-    if let Some(sockets) = golden["sockets"].as_array_mut() {
-        for process in sockets.iter_mut() {
-            let open = process["open_sockets"].as_array_mut().unwrap();
-            // One socket that several descriptors are open on is listed for each; here once, with the descriptors.
-            let mut seen = Vec::new();
-            open.retain(|socket| !std::mem::replace(&mut seen, { let mut more = seen.clone(); more.push(socket.clone()); more }).contains(socket));
+    for process in golden["sockets"].as_array_mut().into_iter().flatten() {
+        // A socket that several descriptors are open on is listed for each of them; here once, with its descriptors.
+        let mut once: Vec<Value> = Vec::new();
+        for socket in process["open_sockets"].as_array().unwrap() {
+            if !once.contains(socket) {
+                once.push(socket.clone());
+            }
         }
+        process["open_sockets"] = once.into();
     }
     golden
 }
@@ -114,5 +116,57 @@ fn networks_and_metadata_of_checkpointctl_s_head_are_told_alike() {
     for name in COMPARED.iter().filter(|name| **name != "counter-later") {
         let golden = testdata(&format!("golden/head/{name}-all.json.out"));
         assert_agrees(Path::new(&golden), &Truth::of(name).archive());
+    }
+}
+
+#[test]
+fn goldens_of_the_corpus_are_told_alike() {
+    let Some(corpus) = corpus() else { return };
+    let checkpoints = corpus.join("checkpoints");
+    let path = |name: &str| checkpoints.join(name).into_os_string().into_string().unwrap();
+    for name in ["counter-runc", "counter-crio", "counter-containerd", "redis"] {
+        let golden = checkpoints.join(format!("golden/{name}/checkpointctl/inspect-all.json.out"));
+        assert_agrees(&golden, &path(&format!("{name}.tar.zst")));
+    }
+    let golden = checkpoints.join("golden/head-inspect/checkpointctl-head/counter-runc-all.json.out");
+    assert_agrees(&golden, &path("counter-runc.tar.zst"));
+    let text = crate::support::archives::plain(path("golden/compromised/checkpointctl/inspect-all.json.zst"));
+    let golden: Value = serde_json::from_slice(&text).unwrap();
+    assert_says(&inspected(&[&path("compromised.tar.zst")]), &prepared(golden[0].clone()), "", "compromised");
+}
+
+/// The lines of a tree without its branches, sorted: the peer's order of variables and annotations changes from run to run.
+fn leaves(tree: &str) -> BTreeSet<String> {
+    let strip = |line: &str| line.trim_start_matches(['│', '├', '└', '─', ' ', '\u{a0}']).trim_end().to_owned();
+    tree.lines().filter(|line| line.contains("── ")).map(strip).collect()
+}
+
+#[test]
+fn every_line_of_checkpointctl_s_tree_is_in_the_tree() {
+    for name in COMPARED {
+        let ran = coldcase(&["inspect", "--all", &Truth::of(name).archive()]).run().ends_with(0);
+        let ours = leaves(ran.text());
+        for line in leaves(&goldens::text(&format!("{name}/inspect-all.tree.out"))) {
+            let line = match line.as_str() {
+                // Podman's and CRI-O's times to the second; the peer shows CRI-O's annotation with nanoseconds.
+                line if line.starts_with("Created: ") => match line.split_once('.') {
+                    Some((seconds, _)) => format!("{seconds}Z"),
+                    None => line.to_owned(),
+                },
+                // A socket's descriptors stand behind its buffers.
+                line if line.starts_with('[') && line.ends_with(')') && line.contains('↑') => {
+                    let start = line.strip_suffix(')').unwrap();
+                    assert!(ours.iter().any(|ours| ours.starts_with(&format!("{start}; fd "))), "{name}: {line}");
+                    continue;
+                }
+                // The name of a process that renamed itself stands behind its command line.
+                line if line.starts_with('[') => {
+                    assert!(ours.iter().any(|ours| ours == line || ours.starts_with(&format!("{line}  ("))), "{name}: {line}");
+                    continue;
+                }
+                line => line.to_owned(),
+            };
+            assert!(ours.contains(&line), "{name}: {line:?} is not in\n{}", ran.text());
+        }
     }
 }

@@ -8,7 +8,6 @@ use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::model::Model;
 
-use super::show::name_of;
 use crate::present::bytes::{count_text, size_text};
 use crate::present::cell::Cell;
 use crate::present::table::{Column, Table};
@@ -110,19 +109,19 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         session.ui.note("CRIU keeps 22 entries of an auxiliary vector: `info auxv` may lack the last ones");
     }
     for skipped in &answer.skipped {
-        let text = Text::evidence(name_of(checkpoint)).and(format_args!(": no core of process {}: ", skipped.pid));
+        let text = Text::evidence(checkpoint.full_name()).and(format_args!(": no core of process {}: ", skipped.pid));
         session.ui.note(text.and(Text::evidence(skipped.why.to_string())));
     }
     if answer.written.is_empty() {
         let pids = if answer.skipped.is_empty() { "no process in the dump" } else { "no process of which a core could be written" };
-        session.ui.gap("cores", Text::evidence(name_of(checkpoint)), pids);
+        session.ui.gap("cores", Text::evidence(checkpoint.full_name()), pids);
     }
     Ok(())
 }
 
 /// What a core lacks although the evidence names it.
 fn tell_absent(session: &Session<'_>, checkpoint: &Checkpoint<'_>, written: &Written) {
-    let place = || Text::evidence(name_of(checkpoint)).and(format_args!("//pid {}", written.pid));
+    let place = || Text::evidence(checkpoint.full_name()).and(format_args!("//pid {}", written.pid));
     for absent in &written.absent {
         let what = Text::own(format_args!("{} of memory at {}", size_text(absent.len), absent.start));
         session.ui.gap(what, place(), Text::own(absent.why.why()));

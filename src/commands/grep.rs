@@ -16,7 +16,6 @@ use container_checkpoint::model::Model;
 use serde_json::{Map, Value, json};
 
 use super::mapping::{mapping_json, mapping_text};
-use super::show::name_of;
 use crate::exit::Answer;
 use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
@@ -188,7 +187,7 @@ fn print_table(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
             text.extend_from_slice(&found.text);
             text.extend_from_slice(&found.after);
             table.row([
-                if several { Cell::evidence(name_of(&answers.checkpoint)) } else { Cell::empty() },
+                if several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
                 Cell::own(pids.join(", ")),
                 answers.command(pid).map_or_else(Cell::empty, Cell::evidence),
                 Cell::address(at.0),
@@ -216,7 +215,7 @@ fn print_counts(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
             let here = |found: &&Match| found.sightings.iter().any(|(pid, _)| *pid == space.pid);
             let count = answers.matches.iter().filter(here).count();
             table.row([
-                if several { Cell::evidence(name_of(&answers.checkpoint)) } else { Cell::empty() },
+                if several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
                 Cell::own(space.pid),
                 answers.command(space.pid).map_or_else(Cell::empty, Cell::evidence),
                 Cell::own(count),
@@ -230,7 +229,7 @@ fn print_counts(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
 }
 
 fn print_lines(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
-    let names: Vec<Value> = all.iter().map(|answers| name_of(&answers.checkpoint).into()).collect();
+    let names: Vec<Value> = all.iter().map(|answers| answers.checkpoint.full_name().into()).collect();
     let mut lines = JsonLines::begin(session.ui.stdout(), names.into())?;
     let mut matches = 0u64;
     for answers in all {
@@ -244,7 +243,7 @@ fn print_lines(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
     }
     for answers in all {
         for entry in &answers.findings.gaps {
-            let place = format!("{}//{}", name_of(&answers.checkpoint), entry.place);
+            let place = format!("{}//{}", answers.checkpoint.full_name(), entry.place);
             lines.gap(gap(entry.what.as_bytes(), place.as_bytes(), entry.why.as_bytes()))?;
         }
     }

@@ -97,7 +97,7 @@ fn print_table(session: &Session<'_>, args: &ListArgs, rows: &[(Checkpoint<'_>, 
             text(info.name.known()),
             Cell::own(info.engine.name()),
             Cell::own(checkpointed_text(session.ui.clock(), info)),
-            Cell::evidence(super::show::name_of(checkpoint)),
+            Cell::evidence(checkpoint.full_name()),
         ]);
     }
     Ok(session.ui.table(&table)?)

@@ -81,11 +81,11 @@ fn row_json(row: &Row<'_>, with_statistics: bool) -> Value {
 fn print_tables(ui: &Ui, rows: &[Row<'_>], with_statistics: bool) -> Outcome {
     if let [row] = rows {
         ui.line("")?;
-        ui.line(Text::own("Displaying container checkpoint data from ").and_evidence(name_of(&row.checkpoint)))?;
+        ui.line(Text::own("Displaying container checkpoint data from ").and_evidence(row.checkpoint.full_name()))?;
         ui.line("")?;
     }
     let several = rows.len() > 1;
-    let evidence = |row: &Row<'_>| if several { Cell::evidence(name_of(&row.checkpoint)) } else { Cell::empty() };
+    let evidence = |row: &Row<'_>| if several { Cell::evidence(row.checkpoint.full_name()) } else { Cell::empty() };
     print_containers(ui, rows, &evidence)?;
     ui.line("")?;
     print_dumps(ui, rows, &evidence)?;
@@ -93,15 +93,6 @@ fn print_tables(ui: &Ui, rows: &[Row<'_>], with_statistics: bool) -> Outcome {
         print_statistics(ui, rows, &evidence)?;
     }
     Ok(())
-}
-
-/// The evidence, and which of its dumps when it has several.
-pub fn name_of(checkpoint: &Checkpoint<'_>) -> String {
-    if checkpoint.is_one_of_several() {
-        format!("{}//{}", checkpoint.evidence_name(), checkpoint.name())
-    } else {
-        checkpoint.evidence_name().to_owned()
-    }
 }
 
 fn print_containers(ui: &Ui, rows: &[Row<'_>], evidence: &dyn Fn(&Row<'_>) -> Cell) -> Outcome {

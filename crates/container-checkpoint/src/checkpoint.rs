@@ -50,6 +50,15 @@ impl<'c> Checkpoint<'c> {
         self.case.evidences[self.id.evidence].dumps.len() > 1
     }
 
+    /// How a user would name it: the evidence, and which of its dumps where it has several.
+    pub fn full_name(&self) -> String {
+        if self.is_one_of_several() {
+            format!("{}//{}", self.evidence_name(), self.name())
+        } else {
+            self.evidence_name().to_owned()
+        }
+    }
+
     /// The evidence that holds it, as the user named it.
     pub fn evidence_name(&self) -> &'c str {
         self.case.evidence(self.id).name()

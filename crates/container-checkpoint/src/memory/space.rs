@@ -184,8 +184,14 @@ fn report_missing(pid: Pid, stored: &Extents, pagemaps: &mut Pagemaps<'_>) {
         }
     }
     for (why, (bytes, first)) in by_reason {
-        let place = format!("pagemap-{pid}.img, from address {first:#x}");
-        pagemaps.findings.gap(format!("memory of process {pid}"), place, format!("{bytes} bytes are {}", why.why()));
+        let (what, place) = (format!("memory of process {pid}"), format!("pagemap-{pid}.img, from address {first:#x}"));
+        let why_not = format!("{bytes} bytes are {}", why.why());
+        // Lazy pages are left out by rule: the dump is as CRIU wanted it.
+        if why == super::Missing::Lazy {
+            pagemaps.findings.note(what, place, why_not);
+        } else {
+            pagemaps.findings.gap(what, place, why_not);
+        }
     }
 }
 
