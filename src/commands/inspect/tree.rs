@@ -5,7 +5,6 @@ use container_checkpoint::gap::Field;
 use container_checkpoint::model::Process;
 
 use super::{Inspection, files, processes, sockets};
-use crate::commands::show::name_of;
 use crate::commands::summary::{checkpointed_text, time_text};
 use crate::present::bytes::{duration_text, size_text};
 use crate::present::text::Text;
@@ -16,7 +15,7 @@ use crate::ui::Ui;
 pub fn print(ui: &Ui, inspection: &Inspection<'_>) -> Outcome {
     let info = &inspection.info;
     ui.line("")?;
-    ui.line(Text::own("Displaying container checkpoint tree view from ").and_evidence(name_of(&inspection.checkpoint)))?;
+    ui.line(Text::own("Displaying container checkpoint tree view from ").and_evidence(inspection.checkpoint.full_name()))?;
     ui.line("")?;
     let mut tree = Tree::new(info.name.known().map_or_else(|| Text::own("Container"), Text::evidence));
     let root = tree.root();

@@ -10,7 +10,6 @@ use container_checkpoint::gap::Findings;
 use serde_json::{Map, Value, json};
 
 use super::{Setting, path_bytes};
-use crate::commands::show::name_of;
 use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
 use crate::present::json::text_fields;
@@ -67,7 +66,7 @@ pub fn run(session: &Session<'_>, args: &ListArgs) -> Outcome {
         session.tell(checkpoint, &findings);
         for word in args.store.iter().map(path_bytes).filter(|word| word != b"all") {
             if !changes.stores.iter().any(|store| store.is_called(&word)) {
-                session.ui.error(Text::evidence(name_of(checkpoint)).and(" has no store ").and_evidence(word));
+                session.ui.error(Text::evidence(checkpoint.full_name()).and(" has no store ").and_evidence(word));
             }
         }
         match args.format {
@@ -120,7 +119,7 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, changes: &Changes<'
         ]);
     }
     if several {
-        ui.line(Text::evidence(name_of(checkpoint)))?;
+        ui.line(Text::evidence(checkpoint.full_name()))?;
     }
     if table.is_empty() {
         ui.line("No changes are recorded")?;
