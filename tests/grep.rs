@@ -191,7 +191,7 @@ fn traces_of_the_intrusion_are_found_with_process_address_image_and_offset() {
     let hits: Vec<&Value> = hits.iter().filter(|hit| hit["kind"] == "memory").collect();
     assert!(hits.len() >= 100, "{}", hits.len());
     let packed = crate::support::archives::unpacked(checkpoints.join("make/workloads/secrets.tar.zst"));
-    let texts = std::fs::read(packed.path().join("needles-compromised.json")).unwrap();
+    let texts = std::fs::read(packed.path().join("make/workloads/needles-compromised.json")).unwrap();
     let texts: Value = serde_json::from_slice(&texts).unwrap();
     let archive = checkpoints.join("compromised.tar.zst").into_os_string().into_string().unwrap();
     for (name, text) in texts.as_object().unwrap() {

@@ -6,11 +6,15 @@
 // Helpers outside of test functions may fail loudly, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod exit_status;
 mod grep;
 mod guide;
 mod inspect;
+mod list;
+mod naming;
 mod peer;
 mod show;
+mod streaming;
 mod support;
 
 /// One executable, one file a command: a file that is not listed above would silently not run.

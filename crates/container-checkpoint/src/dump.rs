@@ -63,6 +63,9 @@ pub fn find(index: &Index) -> Vec<Dump> {
         }
     }
     attach_manifests(index, &mut dumps);
+    // Files of the container that are named like images are no dump.
+    let changes: BTreeSet<LayerId> = dumps.iter().filter_map(|dump| dump.rootfs_layer).collect();
+    dumps.retain(|dump| !changes.contains(&dump.layers[0]));
     give_names(index, &mut dumps);
     dumps
 }

@@ -100,7 +100,7 @@ pub struct QueuedMessage<'a> {
 
 /// Splits off what follows an entry. Returns the payload and how many bytes it takes with its padding.
 ///
-/// `place` is where the payload starts. `chunked` says that the ghost file before was announced in chunks.
+/// The reader stands behind the message. `chunked` says that the ghost file before was announced in chunks.
 pub(crate) fn read<'a>(
     rule: PayloadRule,
     schema: &'static Message,
@@ -159,29 +159,34 @@ pub(crate) fn read<'a>(
     Ok((payload, before - reader.rest.len()))
 }
 
-/// True if the entry announces the content of a ghost file in chunks.
-pub(crate) fn is_chunked(schema: &'static Message, message: &[u8], place: Place) -> Result<bool> {
+/// True if the entry announces the content of a ghost file in chunks. `behind` is where its message ends.
+pub(crate) fn is_chunked(schema: &'static Message, message: &[u8], behind: Place) -> Result<bool> {
     if !schema.is(&messages::GHOST_FILE_ENTRY) {
         return Ok(false);
     }
-    Ok(optional_value(schema, message, "chunks", place)?.is_some_and(|value| value != 0))
+    Ok(optional_value(schema, message, "chunks", behind)?.is_some_and(|value| value != 0))
 }
 
-fn field_value(schema: &'static Message, message: &[u8], field: &'static str, place: Place) -> Result<u64> {
-    optional_value(schema, message, field, place)?.ok_or(Error::MissingField {
-        place,
+/// Returns a number of a message that must be there. `behind` is where the message ends.
+fn field_value(schema: &'static Message, message: &[u8], field: &'static str, behind: Place) -> Result<u64> {
+    optional_value(schema, message, field, behind)?.ok_or(Error::MissingField {
+        place: start_of(message, behind),
         message: schema.name,
         field,
     })
+}
+
+fn start_of(message: &[u8], behind: Place) -> Place {
+    Place { offset: behind.offset - message.len() as u64, ..behind }
 }
 
 fn optional_value(
     schema: &'static Message,
     message: &[u8],
     name: &'static str,
-    place: Place,
+    behind: Place,
 ) -> Result<Option<u64>> {
-    let place = Place { offset: place.offset - message.len() as u64, ..place };
+    let place = start_of(message, behind);
     let field = schema.field_named(name).ok_or(Error::NotOfKind { kind: place.kind, asked: name })?;
     let value = last_varint(message, field.number).map_err(|fault| Error::Wire {
         place: Place { offset: place.offset + fault.at as u64, ..place },

@@ -1,7 +1,7 @@
 //! How a process is told: its line in the tree, its object in JSON.
 
 use container_checkpoint::gap::Field;
-use container_checkpoint::model::{Architecture, ExitStatus, Process, TaskState, signal_name};
+use container_checkpoint::model::{Architecture, ExitStatus, File, Process, TaskState, signal_name};
 use serde_json::{Map, Value, json};
 
 use super::Inspection;
@@ -32,7 +32,16 @@ pub fn line(inspection: &Inspection<'_>, process: &Process) -> Text {
         Some(_) => String::new(),
         None => " (state unknown)".into(),
     };
-    let text = Text::own(format_args!("[{}{state}]  ", process.pid));
+    let origin = match odd_origin(inspection, process) {
+        Some(Origin::Deleted) => " (its executable was deleted)",
+        Some(Origin::Memory) => " (its executable is in memory only)",
+        None => "",
+    };
+    named(inspection, process, Text::own(format_args!("[{}{state}]  ", process.pid))).and(origin)
+}
+
+/// The name or command line of a process, behind what stands before it.
+fn named(inspection: &Inspection<'_>, process: &Process, text: Text) -> Text {
     let arguments = inspection.command_lines.get(&process.pid).map(|line| &line.arguments);
     match (arguments, &process.command) {
         (Some(Field::Known(arguments)), command) if inspection.parts.ps_tree_cmd && !arguments.is_empty() => {
@@ -51,9 +60,38 @@ pub fn line(inspection: &Inspection<'_>, process: &Process) -> Text {
     }
 }
 
-/// The arguments with blanks between them, as ps shows them; an empty one as two quotes, so that it is seen.
+/// Where an executable is that is no file any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// In a file without a name.
+    Deleted,
+    /// In a memory file.
+    Memory,
+}
+
+/// Whether a process runs from something that can't be found by its path.
+fn odd_origin(inspection: &Inspection<'_>, process: &Process) -> Option<Origin> {
+    let files = &inspection.model.as_ref()?.files;
+    let id = *process.executable().known()?;
+    match files.with_path(id).and_then(File::regular) {
+        Some(regular) => regular.deleted.is_some().then_some(Origin::Deleted),
+        None => files.get(id)?.memfd().map(|_| Origin::Memory),
+    }
+}
+
+/// The arguments with blanks between them, as ps shows them. Empty ones as two quotes, so that they are seen; several at the end, which a title
+/// written over the arguments leaves, are counted.
 fn joined(arguments: &[Vec<u8>]) -> Vec<u8> {
-    let shown: Vec<&[u8]> = arguments.iter().map(|argument| if argument.is_empty() { &b"''"[..] } else { argument }).collect();
+    let empty_at_end = arguments.iter().rev().take_while(|argument| argument.is_empty()).count();
+    let counted = if empty_at_end > 1 { empty_at_end } else { 0 };
+    let counted_text = format!("''\u{d7}{counted}");
+    let mut shown: Vec<&[u8]> = arguments[..arguments.len() - counted]
+        .iter()
+        .map(|argument| if argument.is_empty() { &b"''"[..] } else { argument })
+        .collect();
+    if counted > 0 {
+        shown.push(counted_text.as_bytes());
+    }
     shown.join(&b' ')
 }
 
@@ -97,7 +135,9 @@ pub fn object(inspection: &Inspection<'_>, process: &Process) -> Map<String, Val
         text_list_fields(&mut map, "arguments", arguments);
     }
     if let Some(state) = process.state.known() {
-        map.insert("task_state".into(), state.name().into());
+        // What CRIU writes as dead is a zombie: it has not been waited for.
+        let name = if state.is_zombie() { "Zombie" } else { state.name() };
+        map.insert("task_state".into(), name.into());
     }
     if let Field::Known(status) = process.exit_status {
         map.insert("exit_status".into(), match status {
@@ -127,6 +167,10 @@ pub fn object(inspection: &Inspection<'_>, process: &Process) -> Map<String, Val
         && let Some(path) = model.files.path(executable)
     {
         text_fields(&mut map, "executable", &path);
+        if let Some(origin) = odd_origin(inspection, process) {
+            map.insert("executable_deleted".into(), true.into());
+            map.insert("executable_in_memory".into(), (origin == Origin::Memory).into());
+        }
     }
     if inspection.parts.ps_tree_env
         && let Some(Field::Known(environment)) = line.map(|line| &line.environment)

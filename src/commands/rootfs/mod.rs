@@ -99,6 +99,8 @@ fn places(info: &ContainerInfo, model: &Model) -> Places {
     Places {
         volumes: volumes.map(|volume| (bytes(&volume.name), bytes(&volume.destination))).collect(),
         tmpfs: at_dump()
+            // A bind mount of a part of a tmpfs is not where its top is.
+            .filter(|mount| mount.root == b"/")
             .map(|mount| TmpfsMount {
                 mount_id: mount.id,
                 device: mount.device.major << 20 | mount.device.minor & 0xf_ffff,

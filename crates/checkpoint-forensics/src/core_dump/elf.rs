@@ -3,8 +3,9 @@
 use std::io::{self, Write};
 
 use object::elf::{
-    ELFCLASS64, ELFDATA2LSB, ELFMAG, ELFOSABI_SYSV, EM_X86_64, ET_CORE, EV_CURRENT, FileFlags, FileHeader64, Ident, PN_XNUM,
-    PT_LOAD, PT_NOTE, ProgramFlags, ProgramHeader64, SHT_NULL, SectionFlags, SectionHeader64, SymbolSection,
+    ELFCLASS64, ELFDATA2LSB, ELFMAG, ELFOSABI_SYSV, EM_X86_64, ET_CORE, EV_CURRENT, FileFlags, FileHeader64,
+    Ident, PN_XNUM, PT_LOAD, PT_NOTE, ProgramFlags, ProgramHeader64, SHT_NULL, SectionFlags, SectionHeader64,
+    SymbolSection,
 };
 use object::pod::bytes_of;
 use object::{LittleEndian, U16, U32, U64};
@@ -191,16 +192,37 @@ mod tests {
             Segment { start: 0x50_0000, len: 0x2000, protection: 0, at: None },
             Segment { start: 0x60_0000, len: 0x1000, protection: 2, at: Some(0x4000) },
         ];
-        let file = written(&Headers { segments: &segments, notes: (0x5000, 77), programs_at: 64, section_at: 0 });
+        let file =
+            written(&Headers { segments: &segments, notes: (0x5000, 77), programs_at: 64, section_at: 0 });
         let header = Header::parse(file.as_slice()).unwrap();
-        assert_eq!((header.e_type.get(LittleEndian), header.e_machine.get(LittleEndian)), (ET_CORE, EM_X86_64));
+        assert_eq!(
+            (header.e_type.get(LittleEndian), header.e_machine.get(LittleEndian)),
+            (ET_CORE, EM_X86_64)
+        );
         assert_eq!((header.e_shoff.get(LittleEndian), header.e_shentsize.get(LittleEndian)), (0, 0));
         let programs = header.program_headers(LittleEndian, file.as_slice()).unwrap();
         let facts: Vec<_> = programs
             .iter()
-            .map(|p| (p.p_type(LittleEndian).0, p.p_flags(LittleEndian).0, p.p_offset(LittleEndian), p.p_filesz(LittleEndian), p.p_memsz(LittleEndian), p.p_align(LittleEndian)))
+            .map(|p| {
+                (
+                    p.p_type(LittleEndian).0,
+                    p.p_flags(LittleEndian).0,
+                    p.p_offset(LittleEndian),
+                    p.p_filesz(LittleEndian),
+                    p.p_memsz(LittleEndian),
+                    p.p_align(LittleEndian),
+                )
+            })
             .collect();
-        assert_eq!(facts, [(4, 0, 0x5000, 77, 0, 4), (1, 5, 0x1000, 0x3000, 0x3000, 0x1000), (1, 0, 0x4000, 0, 0x2000, 0x1000), (1, 2, 0x4000, 0x1000, 0x1000, 0x1000)]);
+        assert_eq!(
+            facts,
+            [
+                (4, 0, 0x5000, 77, 0, 4),
+                (1, 5, 0x1000, 0x3000, 0x3000, 0x1000),
+                (1, 0, 0x4000, 0, 0x2000, 0x1000),
+                (1, 2, 0x4000, 0x1000, 0x1000, 0x1000)
+            ]
+        );
     }
 
     #[test]

@@ -53,6 +53,11 @@ fn has_file(kind: MappingKind) -> bool {
     use MappingKind as Kind;
     matches!(
         kind,
-        Kind::FilePrivate | Kind::FileShared | Kind::Memfd | Kind::AnonymousShared | Kind::SysV | Kind::AioRing
+        Kind::FilePrivate
+            | Kind::FileShared
+            | Kind::Memfd
+            | Kind::AnonymousShared
+            | Kind::SysV
+            | Kind::AioRing
     )
 }

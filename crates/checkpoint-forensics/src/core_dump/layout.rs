@@ -6,9 +6,10 @@
 use std::ops::Range;
 
 use container_checkpoint::ids::VirtualAddress;
-use container_checkpoint::memory::{AddressSpace, Backing, Missing, Piece, Place, Want};
+use container_checkpoint::memory::{AddressSpace, Backing, Piece, Place, Want};
 use container_checkpoint::model::Mapping;
 
+use super::absence::{Absence, Absent};
 use super::elf;
 
 /// Bytes in a page of an x86 machine.
@@ -45,28 +46,6 @@ pub(super) struct Part {
     pub(super) address: u64,
     /// The offset of the first one in the core.
     pub(super) at: u64,
-}
-
-/// Memory that the evidence names and does not yield: the core has nothing there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Absent {
-    /// First address.
-    pub start: VirtualAddress,
-    /// Length in bytes.
-    pub len: u64,
-    /// Why.
-    pub why: Absence,
-}
-
-/// Why memory is not in a core.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Absence {
-    /// Its bytes are said to be stored, and can't be had.
-    NotStored(Missing),
-    /// What the images would hold of it can't be known.
-    Unknown,
-    /// The page image ends before them, or is not in the evidence.
-    ImageEndsEarly,
 }
 
 /// The layout of one core: headers, memory, and behind it the notes.
@@ -197,7 +176,9 @@ impl Layout {
         let mut address = range.start;
         let first = self.segments.partition_point(|segment| segment.start + segment.len <= range.start);
         for segment in &self.segments[first..] {
-            let Some(at) = segment.at.filter(|_| segment.start <= address && address < range.end) else { break };
+            let Some(at) = segment.at.filter(|_| segment.start <= address && address < range.end) else {
+                break;
+            };
             let end = (segment.start + segment.len).min(range.end);
             held.push((at + (address - segment.start), end - address));
             address = end;
@@ -237,21 +218,10 @@ fn without(segments: &[Segment], lost: &[Range<u64>]) -> Vec<Segment> {
     left
 }
 
-impl Absence {
-    /// The reason in words.
-    pub fn why(self) -> &'static str {
-        match self {
-            Self::NotStored(missing) => missing.why(),
-            Self::Unknown => "not known: what the images would hold of it can't be told",
-            Self::ImageEndsEarly => "the page image ends before them, or is not in the evidence",
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use container_checkpoint::ids::FileId;
-    use container_checkpoint::memory::ObjectId;
+    use container_checkpoint::memory::{Missing, ObjectId};
     use container_checkpoint::model::{MappingKind, Protection};
 
     use super::*;
@@ -262,12 +232,36 @@ mod tests {
 
     #[test]
     fn what_is_not_known_has_no_program_header() {
-        let layout = laid_out(&[(&mapping(0x10_000, 9, 3), &[STORED, Backing::Zero, CLEAN, LOST, STORED, Backing::Unknown, Backing::NotCaptured, STORED, CLEAN])]);
-        let segments = [(0x10_000, 0x2000, Some(0x1000)), (0x14_000, 0x1000, Some(0x3000)), (0x17_000, 0x1000, Some(0x4000))];
+        let layout = laid_out(&[(
+            &mapping(0x10_000, 9, 3),
+            &[
+                STORED,
+                Backing::Zero,
+                CLEAN,
+                LOST,
+                STORED,
+                Backing::Unknown,
+                Backing::NotCaptured,
+                STORED,
+                CLEAN,
+            ],
+        )]);
+        let segments = [
+            (0x10_000, 0x2000, Some(0x1000)),
+            (0x14_000, 0x1000, Some(0x3000)),
+            (0x17_000, 0x1000, Some(0x4000)),
+        ];
         assert_eq!(summary(&layout), segments);
         assert_eq!(layout.parts.iter().map(|part| part.at).collect::<Vec<_>>(), [0x1000, 0x3000, 0x4000]);
-        let absent: Vec<_> = layout.absent.iter().map(|absent| (absent.start.0, absent.len, absent.why)).collect();
-        assert_eq!(absent, [(0x13_000, 0x1000, Absence::NotStored(Missing::ParentNotGiven)), (0x15_000, 0x1000, Absence::Unknown)]);
+        let absent: Vec<_> =
+            layout.absent.iter().map(|absent| (absent.start.0, absent.len, absent.why)).collect();
+        assert_eq!(
+            absent,
+            [
+                (0x13_000, 0x1000, Absence::NotStored(Missing::ParentNotGiven)),
+                (0x15_000, 0x1000, Absence::Unknown)
+            ]
+        );
         assert_eq!((layout.left_to_files, layout.not_captured), (0x2000, 0x1000));
         assert_eq!((layout.memory_at, layout.memory_end), (0x1000, 0x5000));
     }
@@ -299,7 +293,8 @@ mod tests {
 
     #[test]
     fn offsets_agree_with_addresses_modulo_the_page_size() {
-        let odd = Mapping { start: VirtualAddress(0x10_123), end: VirtualAddress(0x10_200), ..mapping(0, 1, 3) };
+        let odd =
+            Mapping { start: VirtualAddress(0x10_123), end: VirtualAddress(0x10_200), ..mapping(0, 1, 3) };
         let pieces = [Piece { start: odd.start, len: 0xdd, backing: STORED }];
         let mut layout = empty();
         layout.mapping(&odd, &pieces).unwrap();
@@ -311,7 +306,8 @@ mod tests {
     fn more_than_a_file_can_hold_is_refused() {
         let half = mapping(0x1000, (FILE_MAX + 1) / 2 / PAGE, 3);
         let mut layout = empty();
-        let stored = |mapping: &Mapping| [Piece { start: mapping.start, len: mapping.len(), backing: STORED }];
+        let stored =
+            |mapping: &Mapping| [Piece { start: mapping.start, len: mapping.len(), backing: STORED }];
         assert_eq!(layout.mapping(&half, &stored(&half)), Ok(()));
         let more = Mapping { start: half.end, end: VirtualAddress(half.end.0 + half.len()), ..half };
         assert_eq!(layout.mapping(&more, &stored(&more)), Err(TooLarge));
@@ -319,7 +315,10 @@ mod tests {
 
     #[test]
     fn what_did_not_come_is_taken_out() {
-        let mut layout = laid_out(&[(&mapping(0x10_000, 3, 3), &[STORED, Backing::Zero, STORED]), (&mapping(0x20_000, 1, 3), &[STORED])]);
+        let mut layout = laid_out(&[
+            (&mapping(0x10_000, 3, 3), &[STORED, Backing::Zero, STORED]),
+            (&mapping(0x20_000, 1, 3), &[STORED]),
+        ]);
         layout.cut(&[0x1000, 0x123, 0]);
         assert_eq!(summary(&layout), [(0x10_000, 0x2123, Some(0x1000))]);
         let absent: Vec<_> = layout.absent.iter().map(|absent| (absent.start.0, absent.len)).collect();
@@ -330,7 +329,10 @@ mod tests {
 
     #[test]
     fn bytes_are_found_up_to_the_first_that_is_not_held() {
-        let layout = laid_out(&[(&mapping(0x10_000, 2, 3), &[STORED, STORED]), (&mapping(0x12_000, 2, 1), &[STORED, CLEAN])]);
+        let layout = laid_out(&[
+            (&mapping(0x10_000, 2, 3), &[STORED, STORED]),
+            (&mapping(0x12_000, 2, 1), &[STORED, CLEAN]),
+        ]);
         assert_eq!(layout.held(0x10_800..0x11_000), [(0x1800, 0x800)]);
         assert_eq!(layout.held(0x11_800..0x14_000), [(0x2800, 0x800), (0x3000, 0x1000)]);
         assert_eq!(layout.held(0x13_000..0x14_000), []);
@@ -347,7 +349,11 @@ mod tests {
         let mut layout = empty();
         for (mapping, backings) in mappings {
             let len = mapping.len() / backings.len() as u64;
-            let piece = |(number, backing): (u64, &Backing)| Piece { start: VirtualAddress(mapping.start.0 + number * len), len, backing: *backing };
+            let piece = |(number, backing): (u64, &Backing)| Piece {
+                start: VirtualAddress(mapping.start.0 + number * len),
+                len,
+                backing: *backing,
+            };
             let pieces: Vec<_> = (0..).zip(*backings).map(piece).collect();
             layout.mapping(mapping, &pieces).unwrap();
         }

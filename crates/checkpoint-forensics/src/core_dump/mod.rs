@@ -4,6 +4,7 @@
 //! a restore. Memory is what the images hold and what is known to be zero; pages that are only in files, and what the evidence lost, are not in
 //! the core, and debuggers say so instead of showing zeros.
 
+mod absence;
 mod elf;
 mod files_note;
 mod layout;
@@ -24,7 +25,7 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{self, Ride};
 use container_checkpoint::model::{Model, Process};
 
-pub use layout::{Absence, Absent};
+pub use absence::{Absence, Absent};
 pub use question::CoreDump;
 pub use subject::Refusal;
 
@@ -132,9 +133,11 @@ pub fn write(
     options: &Options,
 ) -> Result<Answer, Error> {
     let candidates = candidates(model, &options.pids);
-    let pids: Vec<Pid> = candidates.iter().filter(|(_, subject)| subject.is_ok()).map(|(pid, _)| *pid).collect();
+    let pids: Vec<Pid> =
+        candidates.iter().filter(|(_, subject)| subject.is_ok()).map(|(pid, _)| *pid).collect();
     if !options.overwrite
-        && let Some(path) = pids.iter().map(|pid| options.path(*pid)).find(|path| path.symlink_metadata().is_ok())
+        && let Some(path) =
+            pids.iter().map(|pid| options.path(*pid)).find(|path| path.symlink_metadata().is_ok())
     {
         return Err(Error::Exists { path });
     }

@@ -6,7 +6,8 @@ use container_checkpoint::gap::Field;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::model::{AuxiliaryVector, Model, Thread, X86Registers};
 use object::elf::{
-    NT_AUXV, NT_FILE, NT_FPREGSET, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, NoteHeader64, NoteType,
+    NT_AUXV, NT_FILE, NT_FPREGSET, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, NoteHeader64,
+    NoteType,
 };
 use object::pod::bytes_of;
 use object::{LittleEndian, U32};
@@ -128,7 +129,8 @@ mod tests {
     #[test]
     fn a_cut_auxiliary_vector_is_closed() {
         let vector = AuxiliaryVector { entries: vec![(33, 7), (6, 4096)], complete: false };
-        let words: Vec<u64> = auxv(&vector).chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+        let words: Vec<u64> =
+            auxv(&vector).chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
         assert_eq!(words, [33, 7, 6, 4096, 0, 0]);
     }
 }

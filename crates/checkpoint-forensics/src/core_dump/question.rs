@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use container_checkpoint::context::Context;
+use container_checkpoint::error::Error::Cancelled;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
@@ -67,6 +68,9 @@ impl CoreDump {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
+        if self.cancel.load(Ordering::Relaxed) {
+            return Err(Cancelled.into());
+        }
         let (mut written, mut skipped, mut keep) = (Vec::new(), Vec::new(), HashSet::new());
         for (pid, subject) in candidates {
             let mut skip = |why| skipped.push(Skipped { pid, why });
@@ -91,7 +95,7 @@ impl CoreDump {
         let start = core.layout.parts[part].at + at;
         for (step, piece) in (0_u64..).zip(bytes.chunks(STEP)) {
             if self.cancel.load(Ordering::Relaxed) {
-                return Err(container_checkpoint::error::Error::Cancelled.into());
+                return Err(Cancelled.into());
             }
             self.outputs.write_sparse(core.output, start + step * STEP as u64, piece)?;
             core.came[part] += piece.len() as u64;

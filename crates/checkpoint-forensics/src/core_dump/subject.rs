@@ -2,7 +2,9 @@
 
 use container_checkpoint::gap::Field;
 use container_checkpoint::ids::Pid;
-use container_checkpoint::model::{AddressMap, Architecture, Process, Registers, Thread, X86Mode, X86Registers};
+use container_checkpoint::model::{
+    AddressMap, Architecture, Process, Registers, Thread, X86Mode, X86Registers,
+};
 
 /// Why a process gets no core.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -65,7 +67,9 @@ impl<'m> Subject<'m> {
                 Some(Registers::X86(registers)) if registers.mode == X86Mode::Native => {
                     threads.push((*thread, &**registers));
                 }
-                Some(Registers::X86(registers)) if registers.mode == X86Mode::Compat && threads.is_empty() => {
+                Some(Registers::X86(registers))
+                    if registers.mode == X86Mode::Compat && threads.is_empty() =>
+                {
                     return Err(Refusal::Compat);
                 }
                 _ => without_registers.push(thread.tid),

@@ -118,7 +118,8 @@ mod tests {
         let none = XSave { xstate_bv: 0x6_02ff, ..empty() };
         let avx = XSave { ymmh_space: vec![0x0201; 64], ..none.clone() };
         let mpx = XSave { bndreg_state: vec![1; 8], bndcsr_state: vec![1; 8], ..avx.clone() };
-        let avx512 = XSave { opmask_reg: vec![5; 8], zmm_upper: vec![6; 64], hi16_zmm: vec![7; 128], ..avx.clone() };
+        let avx512 =
+            XSave { opmask_reg: vec![5; 8], zmm_upper: vec![6; 64], hi16_zmm: vec![7; 128], ..avx.clone() };
         let pkru = XSave { pkru: vec![9; 2], ..avx512.clone() };
         let half_avx512 = XSave { hi16_zmm: vec![7; 127], ..avx512.clone() };
         let no_avx512 = XSave { pkru: vec![9; 2], ..avx.clone() };
@@ -137,7 +138,14 @@ mod tests {
             assert_eq!(u64_at(&area, 512), 0x6_02ff & xcr0, "AMX has no bytes in an image");
             assert!(area[520..576].iter().all(|byte| *byte == 0));
         }
-        let full = XSave { pkru: vec![9; 2], opmask_reg: vec![5; 8], zmm_upper: vec![6; 64], hi16_zmm: vec![7; 128], ymmh_space: vec![0x0201; 64], ..empty() };
+        let full = XSave {
+            pkru: vec![9; 2],
+            opmask_reg: vec![5; 8],
+            zmm_upper: vec![6; 64],
+            hi16_zmm: vec![7; 128],
+            ymmh_space: vec![0x0201; 64],
+            ..empty()
+        };
         let area = xstate(&floating(Some(full))).unwrap();
         assert_eq!([576, 1088, 1152, 1664, 2688].map(|at| area[at]), [1, 5, 6, 7, 9]);
     }

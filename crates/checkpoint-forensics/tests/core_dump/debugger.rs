@@ -63,7 +63,9 @@ fn gdb_shows_the_registers_of_all_threads() {
             assert_eq!(process.threads.len(), threads);
             let mut commands = vec!["info threads".to_owned()];
             for number in 1..=threads {
-                commands.extend([format!("thread {number}"), "info registers".to_owned()]);
+                commands.push(format!("thread {number}"));
+                let names: Vec<_> = X86Registers::NAMES.iter().map(|name| debuggers_name(name)).collect();
+                commands.push(format!("info registers {}", names.join(" ")));
                 commands.extend((0..16).map(|register| format!("p/x $xmm{register}.uint128")));
             }
             let Some(answers) = gdb(&cores.path(process.pid.0), commands) else { return };
@@ -73,17 +75,25 @@ fn gdb_shows_the_registers_of_all_threads() {
                 let answers = &answers[2 + number * 18..][..18];
                 assert!(answers[0].contains(&format!("(LWP {})", thread.tid)), "{}", answers[0]);
                 let Some(Registers::X86(registers)) = thread.registers.known() else { panic!() };
-                assert_eq!(shown_registers(&answers[1]), stored_registers(registers), "thread {}", thread.tid);
+                assert_eq!(
+                    shown_registers(&answers[1]),
+                    stored_registers(registers),
+                    "thread {}",
+                    thread.tid
+                );
                 for (register, shown) in answers[2..].iter().enumerate() {
                     let stored = u128::from_le_bytes(registers.floating.xmm(register).unwrap());
-                    assert!(shown.ends_with(&format!("= {stored:#x}")), "xmm{register}: {shown}, not {stored:#x}");
+                    assert!(
+                        shown.ends_with(&format!("= {stored:#x}")),
+                        "xmm{register}: {shown}, not {stored:#x}"
+                    );
                 }
             }
         }
     }
 }
 
-/// Names and values of the 24 registers that gdb counts among the general ones and the kernel stores.
+/// Names and values as gdb shows them.
 fn shown_registers(answer: &str) -> BTreeMap<String, u64> {
     let line = |line: &str| {
         let mut words = line.split_whitespace();
@@ -92,25 +102,24 @@ fn shown_registers(answer: &str) -> BTreeMap<String, u64> {
             Some(digits) => u64::from_str_radix(digits, 16).ok()?,
             None => value.parse().ok()?,
         };
-        // Mask registers are no general ones.
-        (!is_mask(name)).then(|| (name.to_owned(), value))
+        Some((name.to_owned(), value))
     };
     answer.lines().filter_map(line).collect()
 }
 
-fn is_mask(name: &str) -> bool {
-    name.strip_prefix('k').is_some_and(|number| number.parse::<u8>().is_ok())
+/// The same from the image.
+fn stored_registers(registers: &X86Registers) -> BTreeMap<String, u64> {
+    let named = X86Registers::NAMES.iter().zip(registers.general);
+    named.map(|(name, value)| (debuggers_name(name), value)).collect()
 }
 
-/// The same from the image, by gdb's names.
-fn stored_registers(registers: &X86Registers) -> BTreeMap<String, u64> {
-    let name = |name: &str| match name {
+fn debuggers_name(name: &str) -> String {
+    match name {
         "bp" | "bx" | "ax" | "cx" | "dx" | "si" | "di" | "sp" | "ip" => format!("r{name}"),
+        "orig_ax" => "orig_rax".to_owned(),
         "flags" => "eflags".to_owned(),
         other => other.to_owned(),
-    };
-    let named = X86Registers::NAMES.iter().zip(registers.general).filter(|(name, _)| **name != "orig_ax");
-    named.map(|(known, value)| (name(known), value)).collect()
+    }
 }
 
 #[test]
@@ -118,7 +127,9 @@ fn gdb_shows_the_auxiliary_vector_and_the_mapped_files() {
     let opened = Opened::new(&[&testdata("counter.tar.zst")]);
     let (cores, model) = (opened.cores(opened.only()), opened.model(opened.only()));
     for process in model.processes.iter() {
-        let Some(answers) = gdb(&cores.path(process.pid.0), ["info auxv", "info proc mappings"]) else { return };
+        let Some(answers) = gdb(&cores.path(process.pid.0), ["info auxv", "info proc mappings"]) else {
+            return;
+        };
         let map = process.memory.known().unwrap();
         let lines: Vec<_> = answers[1].lines().collect();
         assert_eq!(lines.len(), map.auxv.entries.len() + 1, "{}", answers[1]);
@@ -128,13 +139,20 @@ fn gdb_shows_the_auxiliary_vector_and_the_mapped_files() {
             assert!(line.split_whitespace().skip(2).any(is_value), "{line}: {value:#x}");
         }
 
-        let shown: Vec<Vec<&str>> =
-            answers[2].lines().map(|line| line.split_whitespace().collect()).filter(|words: &Vec<_>| words.len() == 5 && words[0].starts_with("0x")).collect();
+        let shown: Vec<Vec<&str>> = answers[2]
+            .lines()
+            .map(|line| line.split_whitespace().collect())
+            .filter(|words: &Vec<_>| words.len() == 5 && words[0].starts_with("0x"))
+            .collect();
         let files = map.mappings.iter().filter(|mapping| mapping.file.is_some());
         let stored: Vec<Vec<String>> = files
             .map(|mapping| {
-                let numbers = [mapping.start.0, mapping.end.0, mapping.len(), mapping.offset].map(|number| format!("{number:#x}"));
-                numbers.into_iter().chain([String::from_utf8(model.mapping_name(mapping).to_vec()).unwrap()]).collect()
+                let numbers = [mapping.start.0, mapping.end.0, mapping.len(), mapping.offset]
+                    .map(|number| format!("{number:#x}"));
+                numbers
+                    .into_iter()
+                    .chain([String::from_utf8(model.mapping_name(mapping).to_vec()).unwrap()])
+                    .collect()
             })
             .collect();
         assert_eq!(shown, stored);
@@ -146,7 +164,8 @@ fn gdb_shows_the_auxiliary_vector_and_the_mapped_files() {
 fn gdb_reads_planted_texts_of_stack_and_heap_where_they_were() {
     let opened = Opened::new(&[&testdata("counter.tar.zst")]);
     let cores = opened.cores(opened.only());
-    let truth: Value = serde_json::from_slice(&std::fs::read(testdata("truth/counter.json")).unwrap()).unwrap();
+    let truth: Value =
+        serde_json::from_slice(&std::fs::read(testdata("truth/counter.json")).unwrap()).unwrap();
     let mut places = BTreeMap::new();
     for needle in truth["needles"].as_array().unwrap() {
         for place in needle["in_dumped_memory"].as_array().unwrap() {
@@ -157,7 +176,11 @@ fn gdb_reads_planted_texts_of_stack_and_heap_where_they_were() {
     assert!(places.len() > 5, "{truth}");
     for ((pid, address), text) in places {
         let read = format!("x/{}cb {address}", text.len());
-        let Some(answers) = gdb(&cores.path(pid), [&format!("p/s *(char(*)[{}]){address}", text.len()), &read]) else { return };
+        let Some(answers) =
+            gdb(&cores.path(pid), [&format!("p/s *(char(*)[{}]){address}", text.len()), &read])
+        else {
+            return;
+        };
         assert_eq!(answers[1], format!("$1 = \"{text}\""), "process {pid} at {address}");
     }
 }
@@ -177,7 +200,9 @@ fn gdb_says_that_it_cannot_read_what_the_images_lack() {
     let places: Vec<u64> = absent.take(3).chain(amid.take(3)).collect();
     assert_eq!(places.len(), 6);
     for place in places {
-        let commands = [format!("python\ntry: gdb.selected_inferior().read_memory({place}, 8); print('read')\nexcept gdb.MemoryError as error: print(error)\nend")];
+        let commands = [format!(
+            "python\ntry: gdb.selected_inferior().read_memory({place}, 8); print('read')\nexcept gdb.MemoryError as error: print(error)\nend"
+        )];
         let Some(answers) = gdb(&cores.path(2), commands) else { return };
         assert_eq!(answers[1], format!("Cannot access memory at address {place:#x}"));
     }

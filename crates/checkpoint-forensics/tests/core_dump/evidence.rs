@@ -83,7 +83,11 @@ impl Opened {
 }
 
 pub fn options(directory: &Path, pids: &[u32]) -> Options {
-    Options { directory: directory.to_owned(), pids: pids.iter().copied().map(Pid).collect(), overwrite: false }
+    Options {
+        directory: directory.to_owned(),
+        pids: pids.iter().copied().map(Pid).collect(),
+        overwrite: false,
+    }
 }
 
 /// Cores that were written.
@@ -125,7 +129,9 @@ pub fn unpacked(archive: &Path) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let opened = Opened::new(&[archive]);
     let opened = &opened.case.evidences[0];
-    for (id, _, member) in opened.evidence.index().members().filter(|(.., member)| member.kind == MemberKind::File) {
+    for (id, _, member) in
+        opened.evidence.index().members().filter(|(.., member)| member.kind == MemberKind::File)
+    {
         let path = directory.path().join(str::from_utf8(&member.path).unwrap());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, opened.read_member(id, &Context::default()).unwrap()).unwrap();

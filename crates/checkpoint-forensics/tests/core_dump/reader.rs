@@ -11,6 +11,7 @@ pub const FPREGSET: u32 = 2;
 pub const PRPSINFO: u32 = 3;
 pub const AUXV: u32 = 6;
 pub const XSTATE: u32 = 0x202;
+pub const XSAVE_LAYOUT: u32 = 0x205;
 pub const FILE: u32 = 0x4649_4c45;
 
 /// A core in memory.
@@ -73,7 +74,10 @@ impl Core {
     /// The stretches of memory that the file holds.
     pub fn held(&self) -> impl Iterator<Item = (u64, &[u8])> {
         let bytes = |segment: &Segment| &self.bytes[segment.offset as usize..][..segment.stored as usize];
-        self.segments.iter().map(move |segment| (segment.start, bytes(segment))).filter(|(_, bytes)| !bytes.is_empty())
+        self.segments
+            .iter()
+            .map(move |segment| (segment.start, bytes(segment)))
+            .filter(|(_, bytes)| !bytes.is_empty())
     }
 
     /// The bytes at an address up to the end of what is held there in one piece; none when nothing is.

@@ -1,6 +1,7 @@
 //! The compressions that archives come in, recognised by content, never by name.
 
-use std::io::{self, BufRead, BufReader, Read};
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
 /// The largest zstd window that is accepted, as a power of two: `zstd --long=31`.
 const ZSTD_WINDOW_LOG_MAX: u32 = 31;
@@ -52,44 +53,78 @@ impl Compression {
         }
     }
 
-    /// A reader of the unpacked bytes. All readers go on through concatenated members, frames or streams.
+    /// A reader of the unpacked bytes. It goes on through concatenated members, frames or streams.
     ///
     /// # Errors
     /// When the decoder can't be set up.
-    pub fn decoder<'a>(self, packed: Box<dyn BufRead + Send + 'a>) -> io::Result<Box<dyn Read + Send + 'a>> {
-        Ok(match self {
-            Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
+    pub fn decoder<R: BufRead>(self, packed: R) -> io::Result<Decoder<R>> {
+        Ok(Decoder(match self {
+            Self::Gzip => Inner::Gzip(Box::new(flate2::bufread::MultiGzDecoder::new(packed))),
             Self::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Box::new(decoder)
+                Inner::Zstd(decoder)
             }
-            Self::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB)),
-            Self::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
-            Self::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
-        })
+            Self::Xz => Inner::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB))),
+            Self::Bzip2 => Inner::Bzip2(bzip2::bufread::MultiBzDecoder::new(packed)),
+            Self::Lz4 => Inner::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(packed))),
+        }))
     }
 }
+
+/// Reads the unpacked bytes of a packed stream.
+pub struct Decoder<R: BufRead>(Inner<R>);
+
+enum Inner<R: BufRead> {
+    Gzip(Box<flate2::bufread::MultiGzDecoder<R>>),
+    Zstd(zstd::stream::read::Decoder<'static, R>),
+    Xz(Box<lzma_rust2::XzReader<R>>),
+    Bzip2(bzip2::bufread::MultiBzDecoder<R>),
+    Lz4(Box<lz4_flex::frame::FrameDecoder<R>>),
+}
+
+impl<R: BufRead> Read for Decoder<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.0 {
+            Inner::Gzip(decoder) => decoder.read(buffer),
+            Inner::Zstd(decoder) => decoder.read(buffer),
+            Inner::Xz(decoder) => decoder.read(buffer),
+            Inner::Bzip2(decoder) => decoder.read(buffer),
+            Inner::Lz4(decoder) => decoder.read(buffer),
+        }
+    }
+}
+
+impl<R: BufRead> fmt::Debug for Decoder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder").finish_non_exhaustive()
+    }
+}
+
+/// How many first bytes of a stream are looked at: a tar header.
+const HEAD: u64 = 512;
 
 /// A stream whose first bytes were looked at and stay in it.
 pub(crate) struct Peeked<R> {
-    inner: BufReader<R>,
+    head: Vec<u8>,
+    rest: R,
 }
 
 impl<R: Read> Peeked<R> {
-    /// Wraps a stream.
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner: BufReader::with_capacity(64 << 10, inner) }
+    /// Takes the first bytes of a stream, however small the pieces are in which it gives them.
+    pub(crate) fn new(mut rest: R) -> io::Result<Self> {
+        let mut head = Vec::new();
+        (&mut rest).take(HEAD).read_to_end(&mut head)?;
+        Ok(Self { head, rest })
     }
 
-    /// The first bytes, up to 512 of them, without taking them out.
-    pub(crate) fn head(&mut self) -> io::Result<&[u8]> {
-        let head = self.inner.fill_buf()?;
-        Ok(&head[..head.len().min(512)])
+    /// The first bytes: fewer than 512 only when the stream has no more.
+    pub(crate) fn head(&self) -> &[u8] {
+        &self.head
     }
 
     /// The stream from its start.
-    pub(crate) fn into_reader(self) -> BufReader<R> {
-        self.inner
+    pub(crate) fn into_reader(self) -> BufReader<Chain<Cursor<Vec<u8>>, R>> {
+        BufReader::with_capacity(64 << 10, Cursor::new(self.head).chain(self.rest))
     }
 }

@@ -137,14 +137,12 @@ impl Evidence {
         }
         let counted = Counted::new(stream, None, context.progress.clone());
         let failed = |source| Error::Read { what: name.clone(), source };
-        let mut peeked = Peeked::new(counted);
-        let head = peeked.head().map_err(failed)?.to_vec();
-        let (compression, mut stream): (_, Box<dyn Read + Send>) = match Compression::sniff(&head) {
-            Some(compression) => {
-                let unpacked = compression.decoder(Box::new(peeked.into_reader())).map_err(failed)?;
-                (Some(compression), unpacked)
-            }
-            None => (None, Box::new(peeked.into_reader())),
+        let peeked = Peeked::new(counted).map_err(failed)?;
+        let compression = Compression::sniff(peeked.head());
+        let packed = peeked.into_reader();
+        let mut stream: Box<dyn Read + Send> = match compression {
+            Some(compression) => Box::new(compression.decoder(packed).map_err(failed)?),
+            None => Box::new(packed),
         };
         let index = streamed_pass(&name, &mut stream, compression, context, None, passenger)?;
         Ok(Self { name, source: Source::Once, index })
@@ -174,7 +172,7 @@ impl Evidence {
                 let counted = Counted::new(bytes.reader(), Some(bytes.len()), context.progress.clone());
                 let packed = BufReader::with_capacity(128 << 10, counted);
                 let failed = |source| Error::Read { what: self.name.clone(), source };
-                let mut stream = compression.decoder(Box::new(packed)).map_err(failed)?;
+                let mut stream = compression.decoder(packed).map_err(failed)?;
                 streamed_pass(&self.name, &mut stream, Some(*compression), context, known, passenger)
             }
             Source::Directory | Source::Plain => self.pass_nested(context, known, passenger),
@@ -198,16 +196,15 @@ impl Evidence {
 
 fn streamed_pass(
     name: &str,
-    stream: &mut Box<dyn Read + Send + '_>,
+    stream: &mut (dyn Read + Send),
     compression: Option<Compression>,
     context: &Context,
     known: Option<&Index>,
     passenger: &mut dyn Passenger,
 ) -> Result<Index> {
-    let mut peeked = Peeked::new(stream);
-    let head = peeked.head().map_err(|source| Error::Read { what: name.into(), source })?;
-    if !tar::looks_like_tar(head) {
-        return Err(not_evidence(name.into(), head));
+    let peeked = Peeked::new(stream).map_err(|source| Error::Read { what: name.into(), source })?;
+    if !tar::looks_like_tar(peeked.head()) {
+        return Err(not_evidence(name.into(), peeked.head()));
     }
     let mut pass = Pass::new(context, known, passenger);
     let top = pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression });

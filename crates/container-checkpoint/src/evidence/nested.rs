@@ -3,20 +3,15 @@
 //! They are not in the [`Index`](super::Index): a container decides how many files they hold and how they are named. Whoever asks for
 //! them walks them, from bytes at an offset or while they go by.
 
-use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufReader, Read};
 use std::ops::ControlFlow;
 
 use super::bytes::Bytes;
-use super::compression::Compression;
+use super::compression::{Compression, Peeked};
 use super::member::{Body, Member, MemberKind};
 use super::tar::{self, Ending, Entry, Feed, Seekable, Streamed, Walk};
 use crate::context::Context;
 use crate::gap::Findings;
-
-/// The largest zstd window that is accepted, as a power of two: `zstd --long=31`.
-const ZSTD_WINDOW_LOG_MAX: u32 = 31;
-/// The most memory an xz decoder may take, in KiB.
-const XZ_MEMORY_KIB: u32 = 256 << 10;
 
 /// Sees each member in stored order, with a reader of its contents; holes of sparse members read as zeros. What is left unread is skipped.
 ///
@@ -38,14 +33,14 @@ pub struct Walked {
 ///
 /// The members' bodies are [`Body::Passing`]: their contents are the reader's alone.
 pub fn walk(place: &str, contents: &mut dyn Read, context: &Context, visit: &mut Visit<'_>) -> Walked {
-    let (head, contents) = match with_head(contents) {
-        Ok(parts) => parts,
+    let peeked = match Peeked::new(contents) {
+        Ok(peeked) => peeked,
         Err(error) => return unreadable(place, None, &error),
     };
-    let Some(compression) = Compression::sniff(&head) else {
-        return stream(place, None, contents, context, visit);
+    let Some(compression) = Compression::sniff(peeked.head()) else {
+        return stream(place, None, peeked.into_reader(), context, visit);
     };
-    match unpacked(compression, BufReader::with_capacity(64 << 10, contents)) {
+    match compression.decoder(peeked.into_reader()) {
         Ok(contents) => stream(place, Some(compression), contents, context, visit),
         Err(error) => unreadable(place, Some(compression), &error),
     }
@@ -163,28 +158,6 @@ fn unreadable(place: &str, compression: Option<Compression>, error: &io::Error) 
     let mut walked = Walked { compression, ..Walked::default() };
     walked.findings.gap("an archive", place, error);
     walked
-}
-
-/// The first bytes of a stream, 16 unless it is shorter, and the whole stream. A single read may give fewer.
-fn with_head<R: Read>(mut stream: R) -> io::Result<(Vec<u8>, impl Read)> {
-    let mut head = Vec::new();
-    stream.by_ref().take(16).read_to_end(&mut head)?;
-    Ok((head.clone(), Cursor::new(head).chain(stream)))
-}
-
-/// As [`Compression::decoder`], for what need not go to another thread.
-fn unpacked<'a>(compression: Compression, packed: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    Ok(match compression {
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(packed)),
-        Compression::Zstd => {
-            let mut decoder = zstd::stream::read::Decoder::with_buffer(packed)?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-            Box::new(decoder)
-        }
-        Compression::Xz => Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB)),
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(packed)),
-        Compression::Lz4 => Box::new(lz4_flex::frame::FrameDecoder::new(packed)),
-    })
 }
 
 #[cfg(test)]

@@ -110,16 +110,16 @@ impl<'a> Pass<'a> {
 
     fn packed_layer(&mut self, outer: LayerId, origin: Vec<u8>, bytes: &Bytes, compression: Compression) {
         let packed = io::BufReader::with_capacity(64 << 10, bytes.reader());
-        let Ok(stream) = compression.decoder(Box::new(packed)) else { return };
+        let Ok(mut stream) = compression.decoder(packed) else { return };
         self.depth += 1;
-        self.unpacked(outer, origin, Some(compression), stream);
+        self.unpacked(outer, origin, Some(compression), &mut stream);
         self.depth -= 1;
     }
 
     /// A decompressed stream: a tar becomes a layer, anything else is let be.
-    fn unpacked(&mut self, outer: LayerId, origin: Vec<u8>, compression: Option<Compression>, stream: Box<dyn Read + Send + '_>) {
-        let mut peeked = Peeked::new(stream);
-        if peeked.head().is_ok_and(tar::looks_like_tar) {
+    fn unpacked(&mut self, outer: LayerId, origin: Vec<u8>, compression: Option<Compression>, stream: &mut (dyn Read + Send)) {
+        let Ok(peeked) = Peeked::new(stream) else { return };
+        if tar::looks_like_tar(peeked.head()) {
             let layer = self.index.add_layer(Layer { origin, outer: Some(outer), compression });
             self.streamed_tar(layer, &mut peeked.into_reader());
         }
@@ -177,8 +177,8 @@ impl<'a> Pass<'a> {
 
     fn maybe_layer(&mut self, outer: LayerId, mut member: Member, contents: &mut (dyn Read + Send)) -> io::Result<()> {
         let origin = member.path.clone();
-        let mut peeked = Peeked::new(contents);
-        let head = peeked.head()?;
+        let peeked = Peeked::new(contents)?;
+        let head = peeked.head();
         let compression = Compression::sniff(head);
         let is_tar = tar::looks_like_tar(head);
         let small = member.size <= SMALL_BLOB || head.starts_with(b"{");
@@ -197,18 +197,32 @@ impl<'a> Pass<'a> {
             seen.len() > id.0 as usize && self.passenger.wants(seen, id, seen.member(id))
         };
         if wanted_itself {
-            return self.passenger.contents(self.known.unwrap_or(&self.index), id, &mut contents);
+            self.passenger.contents(self.known.unwrap_or(&self.index), id, &mut contents)?;
+            self.skip_known_layers(outer);
+            return Ok(());
         }
         self.depth += 1;
         match compression {
-            Some(compression) => {
-                let stream = compression.decoder(Box::new(contents))?;
-                self.unpacked(outer, origin, Some(compression), stream);
-            }
-            None => self.unpacked(outer, origin, None, Box::new(contents)),
+            Some(compression) => self.unpacked(outer, origin, Some(compression), &mut compression.decoder(contents)?),
+            None => self.unpacked(outer, origin, None, &mut contents),
         }
         self.depth -= 1;
         Ok(())
+    }
+
+    /// In a second pass: takes over what the first one found in the layer that was not gone into now, so that numbers stay the same.
+    fn skip_known_layers(&mut self, outer: LayerId) {
+        let Some(known) = self.known else { return };
+        let from = self.index.len();
+        let inner = known.members().skip(from).take_while(|(_, layer, _)| *layer > outer);
+        for (_, layer, member) in inner {
+            while self.index.layers().count() <= usize::from(layer.0) {
+                let number = self.index.layers().count();
+                let Some((_, next)) = known.layers().nth(number) else { return };
+                self.index.add_layer(next.clone());
+            }
+            self.index.add(layer, member.clone());
+        }
     }
 
     fn keep(&mut self, member: &mut Member, contents: &mut dyn Read) -> io::Result<()> {

@@ -1,6 +1,10 @@
 //! The kinds of images: how their files are named, what magic they carry, and what stands in them.
 //!
 //! The table is [`ALL`]. The facts are those of CRIU's `image-desc.c` and `magic.h` in all releases up to 4.3.
+//!
+//! To add a kind: a line in `kinds/table.rs`; its message in `proto/`, in a file of its own; if bytes follow its
+//! entries, a [`PayloadRule`], its reading in `payload.rs` and its two forms in `json/decode/extra.rs` and
+//! `json/encode/extra.rs`; names of new flags or states in `json/names.rs`; an image of it in `testdata/images`.
 
 mod table;
 
