@@ -28,8 +28,8 @@ const CHAIN: &[&str] = &[
 #[test]
 fn evidence_with_several_dumps_lists_them_and_asks_which() {
     let archive = testdata("criu317-chain.tar.zst");
-    for command in ["show", "inspect"] {
-        let ran = coldcase(&[command, &archive]).run().ends_with(2);
+    for command in [&["inspect"][..], &["grep", "GEN"], &["rootfs"], &["coredump", "--output=/nonexistent/cores"]] {
+        let ran = coldcase(&[command, &[&archive]].concat()).run().ends_with(2);
         let message = ran.messages("error")[0];
         assert!(message.contains(&CHAIN.join(", ")) && message.contains("--all-dumps"), "{}", ran.told());
     }
@@ -47,12 +47,14 @@ fn each_dump_is_chosen_by_its_name() {
 }
 
 #[test]
-fn all_dumps_are_taken_when_asked_for() {
+fn all_dumps_are_taken_when_asked_for_and_by_show_always() {
     let archive = testdata("criu317-chain.tar.zst");
-    let ran = coldcase(&["show", "--all-dumps", "--format=json", &archive]).run().ends_with(0);
-    let names: Vec<_> = ran.documents().iter().map(|document| document["dump"].as_str().unwrap().to_owned()).collect();
-    assert_eq!(names, CHAIN);
-    let table = coldcase(&["show", "--all-dumps", &archive]).run().ends_with(0);
+    for question in [&["show"][..], &["show", "--all-dumps"], &["inspect", "--all-dumps"]] {
+        let ran = coldcase(&[question, &["--format=json", &archive]].concat()).run();
+        let names: Vec<_> = ran.documents().iter().map(|document| document["dump"].as_str().unwrap().to_owned()).collect();
+        assert_eq!(names, CHAIN);
+    }
+    let table = coldcase(&["show", &archive]).run().ends_with(0);
     for dump in CHAIN {
         assert!(table.text().contains(&format!("{archive}//{dump} ")), "{}", table.told());
     }
@@ -118,8 +120,9 @@ fn of_names_with_two_slashes_the_longest_path_that_exists_wins() {
     unpack_into(testdata("criu317-chain.tar.zst"), directory.path());
     let root = directory.path().to_str().unwrap();
     // `chain//3` is a path of the file system too: a directory with one dump.
-    let ran = coldcase(&["show", "--format=json", &format!("{root}//chain//3")]).run().ends_with(0);
-    assert_eq!(ran.document()["dump"], "3", "{}", ran.told());
+    let path = format!("{root}//chain//3");
+    let ran = coldcase(&["show", "--format=json", &path]).run().ends_with(0);
+    assert_eq!(ran.document()["evidence"], path, "{}", ran.told());
     let member = coldcase(&["crit", "info", &format!("{root}//chain//3//pstree.img")]).run().ends_with(0);
     assert!(member.text().contains("PSTREE"), "{}", member.told());
 }

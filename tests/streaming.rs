@@ -1,12 +1,13 @@
 //! Evidence on standard input: a file, a pipe, and pipes that would have to be read twice.
 
 use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
 
-use crate::support::archives::{all_of_testdata, has_several_dumps, plain, testdata};
+use crate::support::archives::{all_of_testdata, plain, testdata};
 use crate::support::program::coldcase;
-use crate::support::tar_bytes::{Tar, headers};
+use crate::support::tar_bytes::{BLOCK, Tar, headers};
 
 /// What a question answers, its evidence called `-` in both.
 fn answer(arguments: &[&str], archive: &str, how: &str) -> (i32, String) {
@@ -40,14 +41,19 @@ fn a_redirected_file_and_a_pipe_answer_as_the_path_does() {
 #[test]
 fn what_engines_write_is_answered_from_a_pipe_in_one_pass() {
     // Process trees come behind the pages and CRI-O's metadata behind all images: still one pass is enough.
-    for archive in all_of_testdata().iter().filter(|archive| !has_several_dumps(archive)) {
-        if archive.contains(".oci.") || archive.contains("with-previous") || archive.contains("pre-final") {
-            continue; // parents, and blobs in the order of their hashes: see below
-        }
+    let engines = ["counter", "hostile", "kitchen", "pre-checkpoint", "pre-whole", "redis", "aarch64-podman", "criu317-podman-pre"];
+    let archives: Vec<String> = all_of_testdata();
+    let written_by_engines = archives.iter().filter(|path| {
+        let name = Path::new(path).file_name().unwrap().to_str().unwrap();
+        // Docker has no archive of its own: who made that one took the order of a directory.
+        engines.iter().any(|engine| name.starts_with(engine)) && !name.contains("docker")
+    });
+    for archive in written_by_engines {
         for question in [&["inspect", "--all", "--format=json"][..], &["grep", "--format=jsonl", "-F", "NEEDLE"]] {
-            let expected = answer(question, archive, "path");
-            let piped = answer(question, archive, "pipe");
-            assert_eq!(piped, expected, "{archive}: {question:?}");
+            let (status, expected) = answer(question, archive, "path");
+            let (piped_status, piped) = answer(question, archive, "pipe");
+            assert_eq!(piped_status, status, "{archive}: {question:?}");
+            assert!(piped == expected, "{archive}: {question:?}: another answer from a pipe");
         }
     }
 }
@@ -55,17 +61,10 @@ fn what_engines_write_is_answered_from_a_pipe_in_one_pass() {
 /// The tiny archive with its page images first, as no engine writes it.
 fn pages_first() -> Vec<u8> {
     let archive = fs::read(testdata("tiny.tar")).unwrap();
-    let contents = |at: usize, size: usize| &archive[at + 512..at + 512 + size];
     let mut members = headers(&archive);
     members.sort_by_key(|(at, name, _)| (!name.contains("/pages-"), *at));
-    let mut tar = Tar::default();
-    for (at, name, size) in members {
-        tar = match archive[at + 156] {
-            b'5' => tar.directory(&name),
-            _ => tar.file(&name, contents(at, size)),
-        };
-    }
-    tar.finish()
+    let whole = |(at, _, size): &(usize, String, usize)| &archive[*at..at + BLOCK + size.next_multiple_of(BLOCK)];
+    members.iter().fold(Tar::default(), |tar, member| tar.bytes(whole(member))).finish()
 }
 
 #[test]

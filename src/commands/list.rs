@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueHint};
 use container_checkpoint::case::{Case, Choice, DumpId};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::container::ContainerInfo;
@@ -13,6 +13,7 @@ use container_checkpoint::gap::Findings;
 use container_checkpoint::naming::Locator;
 use serde_json::Value;
 
+use super::format::Format;
 use super::summary::{self, checkpointed_text};
 use crate::present::cell::Cell;
 use crate::present::table::{Column, Table};
@@ -34,15 +35,6 @@ pub struct ListArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table for people
-    Table,
-    /// An array of documents, one a checkpoint
-    Json,
 }
 
 pub fn run(session: &Session<'_>, args: &ListArgs) -> Outcome {

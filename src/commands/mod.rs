@@ -3,6 +3,7 @@
 
 mod coredump;
 mod crit;
+mod format;
 mod grep;
 mod inspect;
 

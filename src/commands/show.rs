@@ -1,11 +1,12 @@
 //! `coldcase show`: which containers these are, in checkpointctl's table.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use container_checkpoint::checkpoint::{Checkpoint, Sizes};
 use container_checkpoint::container::ContainerInfo;
 use container_checkpoint::gap::Findings;
 use serde_json::Value;
 
+use super::format::Format;
 use super::summary::{self, checkpointed_text, time_text};
 use crate::present::bytes::duration_text;
 use crate::present::cell::Cell;
@@ -30,15 +31,6 @@ pub struct ShowArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table for people
-    Table,
-    /// An array of documents, one a checkpoint
-    Json,
 }
 
 /// One checkpoint, as far as this command looks.

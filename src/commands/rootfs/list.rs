@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 
 use checkpoint_forensics::rootfs::{Change, Changes, Entry, Facts, Keep, Order, Rider, StoreKind};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::evidence::MemberKind;
 use container_checkpoint::gap::Findings;
 use serde_json::{Map, Value, json};
 
 use super::{Setting, path_bytes};
+use crate::commands::format::Format;
 use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
 use crate::present::json::text_fields;
@@ -35,15 +36,6 @@ pub struct ListArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// A table for people
-    Table,
-    /// An array of documents, one a checkpoint
-    Json,
 }
 
 pub fn run(session: &Session<'_>, args: &ListArgs) -> Outcome {

@@ -304,7 +304,7 @@ mod tests {
 
     #[test]
     fn more_than_a_file_can_hold_is_refused() {
-        let half = mapping(0x1000, (FILE_MAX + 1) / 2 / PAGE, 3);
+        let half = mapping(0x1000, FILE_MAX / 2 / PAGE + 1, 3);
         let mut layout = empty();
         let stored =
             |mapping: &Mapping| [Piece { start: mapping.start, len: mapping.len(), backing: STORED }];
