@@ -6,6 +6,7 @@
 // Helpers outside of test functions may fail loudly, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod damage;
 mod exit_status;
 mod grep;
 mod guide;

@@ -148,14 +148,14 @@ impl Opened {
     pub fn read_member(&self, id: MemberId, context: &Context) -> Result<Cow<'_, [u8]>> {
         let member = self.evidence.index().member(id);
         let what = || format!("{}//{}", self.name(), String::from_utf8_lossy(&member.path));
+        let limit = context.limits.metadata;
+        if member.size > limit {
+            return Err(Error::Limit { what: what(), size: member.size, limit, option: "--max-metadata" });
+        }
         match &member.body {
             Body::At(bytes) => bytes.to_cow().map_err(|source| Error::Read { what: what(), source }),
             Body::Held(bytes) => Ok(Cow::Borrowed(bytes)),
             Body::Passing => {
-                let limit = context.limits.metadata;
-                if member.size > limit {
-                    return Err(Error::Limit { what: what(), size: member.size, limit, option: "--max-metadata" });
-                }
                 let mut collector = Collector { id, bytes: Vec::new() };
                 self.evidence.pass_again(context, &mut collector)?;
                 Ok(Cow::Owned(collector.bytes))

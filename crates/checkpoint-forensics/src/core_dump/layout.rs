@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use container_checkpoint::ids::VirtualAddress;
-use container_checkpoint::memory::{AddressSpace, Backing, Piece, Place, Want};
+use container_checkpoint::memory::{AddressSpace, Backing, Missing, Piece, Place, Want};
 use container_checkpoint::model::Mapping;
 
 use super::absence::{Absence, Absent};
@@ -59,7 +59,7 @@ pub(super) struct Layout {
     pub(super) absent: Vec<Absent>,
     /// Bytes of file pages that were not written to: they are in the files.
     pub(super) left_to_files: u64,
-    /// Bytes that CRIU never dumps ([vvar], [vsyscall], rings).
+    /// Bytes that CRIU leaves out by rule ([vvar], [vsyscall], rings, pages for lazy restore).
     pub(super) not_captured: u64,
     /// Where memory begins in the file, in bytes: headers have room before it.
     pub(super) memory_at: u64,
@@ -111,10 +111,12 @@ impl Layout {
                     protection: mapping.protection.0,
                     at: None,
                 }),
+                Backing::NotCaptured | Backing::Stored(Place::Missing(Missing::Lazy)) => {
+                    self.not_captured = self.not_captured.saturating_add(piece.len);
+                }
                 Backing::Stored(Place::Missing(why)) => absent(Absence::NotStored(why)),
                 Backing::Unknown | Backing::Unmapped => absent(Absence::Unknown),
                 Backing::File(..) => self.left_to_files = self.left_to_files.saturating_add(piece.len),
-                Backing::NotCaptured => self.not_captured = self.not_captured.saturating_add(piece.len),
             }
         }
         Ok(())
@@ -221,7 +223,7 @@ fn without(segments: &[Segment], lost: &[Range<u64>]) -> Vec<Segment> {
 #[cfg(test)]
 mod tests {
     use container_checkpoint::ids::FileId;
-    use container_checkpoint::memory::{Missing, ObjectId};
+    use container_checkpoint::memory::ObjectId;
     use container_checkpoint::model::{MappingKind, Protection};
 
     use super::*;
@@ -233,7 +235,7 @@ mod tests {
     #[test]
     fn what_is_not_known_has_no_program_header() {
         let layout = laid_out(&[(
-            &mapping(0x10_000, 9, 3),
+            &mapping(0x10_000, 10, 3),
             &[
                 STORED,
                 Backing::Zero,
@@ -242,6 +244,7 @@ mod tests {
                 STORED,
                 Backing::Unknown,
                 Backing::NotCaptured,
+                Backing::Stored(Place::Missing(Missing::Lazy)),
                 STORED,
                 CLEAN,
             ],
@@ -249,7 +252,7 @@ mod tests {
         let segments = [
             (0x10_000, 0x2000, Some(0x1000)),
             (0x14_000, 0x1000, Some(0x3000)),
-            (0x17_000, 0x1000, Some(0x4000)),
+            (0x18_000, 0x1000, Some(0x4000)),
         ];
         assert_eq!(summary(&layout), segments);
         assert_eq!(layout.parts.iter().map(|part| part.at).collect::<Vec<_>>(), [0x1000, 0x3000, 0x4000]);
@@ -262,7 +265,7 @@ mod tests {
                 (0x15_000, 0x1000, Absence::Unknown)
             ]
         );
-        assert_eq!((layout.left_to_files, layout.not_captured), (0x2000, 0x1000));
+        assert_eq!((layout.left_to_files, layout.not_captured), (0x2000, 0x2000));
         assert_eq!((layout.memory_at, layout.memory_end), (0x1000, 0x5000));
     }
 

@@ -91,6 +91,7 @@ mod tests {
             path: path.into(),
             kind: MemberKind::File,
             size,
+            holes: 0,
             mode,
             uid: 0,
             gid: 0,

@@ -78,6 +78,8 @@ impl Pass<'_> {
             path,
             kind,
             size,
+            // What a sparse file does not store: it is mapped, but whoever reads it whole reads zeros.
+            holes: size.saturating_sub(metadata.blocks().saturating_mul(512)),
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid().into(),
             gid: metadata.gid().into(),

@@ -7,6 +7,9 @@ use super::compression::Compression;
 use super::member::{Body, Member, MemberKind, plain_path};
 use crate::gap::Findings;
 
+/// The most holes that a member may have which is read whole, in bytes: memory is bounded by what is stored.
+pub(super) const HOLES_MAX: u64 = 16 << 20;
+
 /// The longest chain of hard links that is followed.
 const LINKS_MAX: usize = 16;
 
@@ -42,11 +45,18 @@ pub struct Index {
     by_path: HashMap<(LayerId, Vec<u8>), MemberId>,
     /// What was noticed while the members were listed.
     pub findings: Findings,
+    /// The largest member that is read whole, in bytes.
+    whole_max: u64,
     /// Whether all members are in: a rider of the first pass sees an index that still grows.
     pub complete: bool,
 }
 
 impl Index {
+    /// An empty index; no member larger than this is read whole.
+    pub(crate) fn bounded(whole_max: u64) -> Self {
+        Self { whole_max, ..Self::default() }
+    }
+
     pub(crate) fn add_layer(&mut self, layer: Layer) -> LayerId {
         let id = LayerId(u16::try_from(self.layers.len()).unwrap_or(u16::MAX));
         self.layers.push(layer);
@@ -117,7 +127,11 @@ impl Index {
 
     /// The contents of a member that was kept or can be had at any time; `None` when it only goes by, or can't be read.
     pub fn contents(&self, id: MemberId) -> Option<Cow<'_, [u8]>> {
-        match &self.member(id).body {
+        let member = self.member(id);
+        if member.size > self.whole_max || member.holes > HOLES_MAX {
+            return None;
+        }
+        match &member.body {
             Body::At(bytes) => bytes.to_cow().ok(),
             Body::Held(bytes) => Some(Cow::Borrowed(bytes)),
             Body::Passing => None,

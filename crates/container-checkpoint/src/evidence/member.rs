@@ -13,6 +13,8 @@ pub struct Member {
     pub kind: MemberKind,
     /// The length of its contents in bytes, as its header says (holes included).
     pub size: u64,
+    /// How many of these bytes are holes that a sparse archive does not store.
+    pub holes: u64,
     /// Permission bits, set-uid, set-gid and sticky bit.
     pub mode: u32,
     /// The owner's number.

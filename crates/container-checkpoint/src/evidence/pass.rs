@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::bytes::Bytes;
 use super::compression::{Compression, Peeked};
-use super::index::{Index, Layer, LayerId, MemberId};
+use super::index::{HOLES_MAX, Index, Layer, LayerId, MemberId};
 use super::keep;
 use super::member::{Body, Member, MemberKind};
 use super::tar::{self, Ending, Feed, Seekable, Streamed, Walk};
@@ -57,7 +57,8 @@ pub(super) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(context: &'a Context, known: Option<&'a Index>, passenger: &'a mut dyn Passenger) -> Self {
-        Self { index: Index::default(), known, passenger, context, held: 0, depth: 0 }
+        let index = Index::bounded(context.limits.metadata);
+        Self { index, known, passenger, context, held: 0, depth: 0 }
     }
 
     /// Lists a plain tar that can be read at any offset. Touches its headers only.
@@ -91,6 +92,9 @@ impl<'a> Pass<'a> {
             _ => None,
         };
         let origin = member.path.clone();
+        if member.kind == MemberKind::File && keep::is_metadata(&member.path) {
+            self.refuse_large(&member, 0);
+        }
         self.index.add(layer, member);
         if let Some(bytes) = inner
             && self.depth < NESTING_MAX
@@ -226,11 +230,7 @@ impl<'a> Pass<'a> {
     }
 
     fn keep(&mut self, member: &mut Member, contents: &mut dyn Read) -> io::Result<()> {
-        let limits = &self.context.limits;
-        let path = || String::from_utf8_lossy(&member.path).into_owned();
-        if self.held.saturating_add(member.size) > limits.metadata {
-            let why = format!("with it, the metadata is larger than --max-metadata allows ({} bytes)", limits.metadata);
-            self.index.findings.gap("a metadata member", path(), why);
+        if self.refuse_large(member, self.held) {
             return Ok(());
         }
         let mut bytes = Vec::new();
@@ -241,6 +241,22 @@ impl<'a> Pass<'a> {
         }
         member.body = Body::Held(Arc::from(bytes));
         result.map(|_| ())
+    }
+
+    /// Whether a metadata member is too large to be read whole; a gap says so.
+    fn refuse_large(&mut self, member: &Member, held: u64) -> bool {
+        let limit = self.context.limits.metadata;
+        let why = if member.holes > HOLES_MAX {
+            format!("{} of its {} bytes are holes", member.holes, member.size)
+        } else if held.saturating_add(member.size) > limit {
+            format!("with it, the metadata is larger than --max-metadata allows ({limit} bytes)")
+        } else {
+            return false;
+        };
+        if self.known.is_none() {
+            self.index.findings.gap("a metadata member", String::from_utf8_lossy(&member.path), why);
+        }
+        true
     }
 
     fn cut_member(&mut self, member: &Member, present: u64) {

@@ -37,6 +37,11 @@ impl SparseMap {
         });
     }
 
+    /// How many bytes are stored, after [`clip`](Self::clip).
+    pub(crate) fn stored(&self) -> u64 {
+        self.parts.iter().map(|(_, length)| length).sum()
+    }
+
     /// The file's bytes out of the packed ones.
     pub(crate) fn spread(&self, packed: &Bytes, size: u64) -> Bytes {
         let mut whole = Bytes::default();

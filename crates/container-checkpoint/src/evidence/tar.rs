@@ -231,6 +231,7 @@ impl<F: Feed> Walk<F> {
             path: plain_path(&stored).to_vec(),
             kind,
             size: packed,
+            holes: 0,
             mode: header.mode().unwrap_or_default() & 0o7777,
             uid: pax.number("uid").or_else(|| header.uid().ok()).unwrap_or_default(),
             gid: pax.number("gid").or_else(|| header.gid().ok()).unwrap_or_default(),
@@ -270,6 +271,7 @@ impl<F: Feed> Walk<F> {
         }
         if let Some(map) = &mut sparse {
             map.clip(member.size, packed);
+            member.holes = member.size - map.stored();
         }
         Ok(Entry { member, packed, sparse })
     }
