@@ -103,12 +103,13 @@ impl<'u> Session<'u> {
 
     /// Tells gaps and notes on standard error; gaps also show in the exit status.
     pub fn tell(&self, of: &Checkpoint<'_>, findings: &Findings) {
-        let evidence = of.full_name();
+        let evidence = Text::evidence(of.full_name());
         for Gap { what, place, why } in &findings.gaps {
-            self.ui.gap(Text::evidence(what), Text::evidence(format!("{evidence}//{place}")), Text::evidence(why));
+            self.ui.gap(Text::evidence(what), evidence.clone().and("//").and_evidence(place), Text::evidence(why));
         }
         for Note { what, place, why } in &findings.notes {
-            self.ui.note(Text::evidence(format!("{evidence}: {what} ({place}): {why}")));
+            let text = Text::evidence(format!(": {what} ({place}): {why}"));
+            self.ui.note(evidence.clone().and(text));
         }
     }
 }
@@ -122,7 +123,7 @@ pub fn document(of: &Checkpoint<'_>, answer: Map<String, Value>, findings: &Find
     let notes: Vec<Value> = findings.notes.iter().map(|note| entry(&note.what, &note.place, &note.why)).collect();
     all.insert("notes".into(), notes.into());
     let gaps = findings.gaps.iter().map(|gap| entry(&gap.what, &gap.place, &gap.why)).collect();
-    json::document(of.evidence_name().into(), all, gaps)
+    json::document(of.evidence_name(), all, gaps)
 }
 
 /// A command's result.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Written};
 use clap::{Args, ValueHint};
 use container_checkpoint::checkpoint::Checkpoint;
+use container_checkpoint::evidence::split_path;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::model::Model;
 
@@ -75,7 +76,7 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
 /// A directory that tells the dump from the others: its evidence's base name, and its own where that is not enough.
 fn directory_of(output: &std::path::Path, checkpoint: &Checkpoint<'_>) -> PathBuf {
     let plain = |text: &str| text.replace(|letter: char| !(letter.is_ascii_alphanumeric() || "-_.".contains(letter)), "_");
-    let evidence = plain(checkpoint.evidence_name().rsplit('/').next().unwrap_or_default());
+    let evidence = plain(&String::from_utf8_lossy(split_path(checkpoint.evidence_name()).1));
     let evidence = evidence.trim_start_matches('.');
     let name = if checkpoint.is_one_of_several() { format!("{evidence}-{}", plain(checkpoint.name())) } else { evidence.to_owned() };
     output.join(format!("{}-{}", checkpoint.id().evidence + 1, name))

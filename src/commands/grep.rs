@@ -229,8 +229,8 @@ fn print_counts(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
 }
 
 fn print_lines(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
-    let names: Vec<Value> = all.iter().map(|answers| answers.checkpoint.full_name().into()).collect();
-    let mut lines = JsonLines::begin(session.ui.stdout(), names.into())?;
+    let names: Vec<Vec<u8>> = all.iter().map(|answers| answers.checkpoint.full_name()).collect();
+    let mut lines = JsonLines::begin(session.ui.stdout(), &names)?;
     let mut matches = 0u64;
     for answers in all {
         let mut sightings: Vec<(Pid, VirtualAddress, &Match)> =
@@ -243,8 +243,8 @@ fn print_lines(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
     }
     for answers in all {
         for entry in &answers.findings.gaps {
-            let place = format!("{}//{}", answers.checkpoint.full_name(), entry.place);
-            lines.gap(gap(entry.what.as_bytes(), place.as_bytes(), entry.why.as_bytes()))?;
+            let place = [&answers.checkpoint.full_name(), b"//".as_slice(), entry.place.as_bytes()].concat();
+            lines.gap(gap(entry.what.as_bytes(), &place, entry.why.as_bytes()))?;
         }
     }
     let places: usize = all.iter().map(|answers| answers.matches.len()).sum();
@@ -256,7 +256,7 @@ fn print_lines(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
 
 fn match_json(answers: &Answers<'_>, pid: Pid, at: VirtualAddress, found: &Match) -> Map<String, Value> {
     let mut map = Map::new();
-    text_fields(&mut map, "evidence", answers.checkpoint.evidence_name().as_bytes());
+    text_fields(&mut map, "evidence", answers.checkpoint.evidence_name());
     text_fields(&mut map, "dump", answers.checkpoint.name().as_bytes());
     map.insert("store".into(), "memory".into());
     map.insert("pid".into(), pid.0.into());

@@ -56,10 +56,10 @@ pub fn gap(what: &[u8], place: &[u8], why: &[u8]) -> Value {
 
 /// A document: version and evidence, then the answer's own keys in their order, then the gaps.
 #[must_use]
-pub fn document(evidence: Value, answer: Map<String, Value>, gaps: Vec<Value>) -> Value {
+pub fn document(evidence: &[u8], answer: Map<String, Value>, gaps: Vec<Value>) -> Value {
     let mut map = Map::new();
     map.insert("schema_version".to_owned(), SCHEMA_VERSION.into());
-    map.insert("evidence".to_owned(), evidence);
+    text_fields(&mut map, "evidence", evidence);
     map.extend(answer);
     map.insert("gaps".to_owned(), gaps.into());
     Value::Object(map)
@@ -160,9 +160,7 @@ mod tests {
         let gaps = vec![gap(b"pages-2.img", b"cp.tar//checkpoint", b"the archive is cut")];
         let expected = r#"{
   "schema_version": 1,
-  "evidence": [
-    "cp.tar"
-  ],
+  "evidence": "cp.tar",
   "processes": [
     {
       "pid": 1
@@ -177,7 +175,7 @@ mod tests {
   ]
 }
 "#;
-        assert_eq!(pretty(&document(json!(["cp.tar"]), answer, gaps)), expected);
+        assert_eq!(pretty(&document(b"cp.tar", answer, gaps)), expected);
     }
 
     #[test]

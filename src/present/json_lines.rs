@@ -6,7 +6,7 @@ use std::io::{self, Write};
 
 use serde_json::{Map, Value};
 
-use super::json::{SCHEMA_VERSION, write_line};
+use super::json::{SCHEMA_VERSION, text_list_fields, write_line};
 
 /// A stream of JSON lines: `header`, records, `gap`s, `summary`.
 #[derive(Debug)]
@@ -21,11 +21,11 @@ impl<W: Write> JsonLines<W> {
     ///
     /// # Errors
     /// Those of `out`.
-    pub fn begin(out: W, evidence: Value) -> io::Result<Self> {
+    pub fn begin<T: AsRef<[u8]>>(out: W, evidence: &[T]) -> io::Result<Self> {
         let mut lines = Self { out, records: 0, gaps: 0 };
         let mut header = Map::new();
         header.insert("schema_version".to_owned(), SCHEMA_VERSION.into());
-        header.insert("evidence".to_owned(), evidence);
+        text_list_fields(&mut header, "evidence", evidence);
         lines.line("header", header)?;
         Ok(lines)
     }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn a_stream_tells_its_beginning_and_its_end() {
         let mut out = Vec::new();
-        let mut lines = JsonLines::begin(&mut out, json!(["cp.tar"])).unwrap();
+        let mut lines = JsonLines::begin(&mut out, &["cp.tar"]).unwrap();
         lines.record("match", Map::from_iter([("pid".to_owned(), json!(1))])).unwrap();
         lines.gap(gap(b"a", b"b", b"c")).unwrap();
         lines.finish(Map::from_iter([("bytes_searched".to_owned(), json!(4096))])).unwrap();

@@ -1,5 +1,7 @@
 //! One checkpoint of a case: what it says of its container, what ran in it, how large it is.
 
+use std::os::unix::ffi::OsStrExt;
+
 use crate::case::{Case, DumpId};
 use crate::container::ContainerInfo;
 use crate::engine::{self, FileTimes, OciFacts};
@@ -51,17 +53,17 @@ impl<'c> Checkpoint<'c> {
     }
 
     /// How a user would name it: the evidence, and which of its dumps where it has several.
-    pub fn full_name(&self) -> String {
+    pub fn full_name(&self) -> Vec<u8> {
         if self.is_one_of_several() {
-            format!("{}//{}", self.evidence_name(), self.name())
+            [self.evidence_name(), b"//", self.name().as_bytes()].concat()
         } else {
-            self.evidence_name().to_owned()
+            self.evidence_name().to_vec()
         }
     }
 
-    /// The evidence that holds it, as the user named it.
-    pub fn evidence_name(&self) -> &'c str {
-        self.case.evidence(self.id).name()
+    /// The evidence that holds it, as the user named it: bytes of a path.
+    pub fn evidence_name(&self) -> &'c [u8] {
+        self.case.evidences[self.id.evidence].locator.path.as_os_str().as_bytes()
     }
 
     /// What was noticed when the evidence was opened: cuts, damage, names that occur twice.

@@ -16,6 +16,7 @@ use super::read_at::LazyFile;
 impl Pass<'_> {
     /// Lists a directory with all below it, sorted by name. Follows no link; opens no file.
     pub(super) fn directory(&mut self, layer: LayerId, top: &Path) {
+        self.in_directory = true;
         let mut pending: Vec<(Vec<u8>, PathBuf)> = vec![(Vec::new(), top.to_owned())];
         while let Some((prefix, directory)) = pending.pop() {
             let entries = fs::read_dir(&directory).and_then(Iterator::collect::<Result<Vec<_>, _>>);

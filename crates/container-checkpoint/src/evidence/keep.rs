@@ -62,13 +62,15 @@ const TAR_ENDINGS: &[&str] = &[".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz",
 
 /// Whether a member may be an archive that holds a checkpoint: a blob of an image layout, a layer of `docker save`, a container of a pod,
 /// an archive that was packed once more. Its contents decide.
-pub(crate) fn may_be_layer(path: &[u8]) -> bool {
+///
+/// In a directory, archives that lie beside each other are evidence of their own.
+pub(crate) fn may_be_layer(path: &[u8], in_directory: bool) -> bool {
     let (directory, base) = split_path(path);
     if split_path(directory).0 == b"blobs" {
         return true;
     }
     let names_tar = TAR_ENDINGS.iter().any(|ending| base.ends_with(ending.as_bytes()));
-    let place = directory.is_empty() || base == b"layer.tar" || directory == b"containers";
+    let place = (directory.is_empty() && !in_directory) || base == b"layer.tar" || directory == b"containers";
     names_tar && place && !INNER_CONTENTS.iter().any(|name| base == name.as_bytes())
 }
 
@@ -89,10 +91,11 @@ mod tests {
     #[test]
     fn layers_are_looked_for_where_images_keep_them() {
         for layer in ["blobs/sha256/51951c", "0c1d/layer.tar", "containers/ab.tar", "inner.tar.zst"] {
-            assert!(may_be_layer(layer.as_bytes()), "{layer}");
+            assert!(may_be_layer(layer.as_bytes(), false), "{layer}");
         }
+        assert!(!may_be_layer(b"inner.tar.zst", true));
         for member in ["rootfs-diff.tar", "volumes/data.tar", "checkpoint/tmpfs-dev-83.tar.gz.img", "tmpfs-dev-83.tar.gz.img", "config.dump"] {
-            assert!(!may_be_layer(member.as_bytes()), "{member}");
+            assert!(!may_be_layer(member.as_bytes(), false), "{member}");
         }
     }
 }

@@ -183,6 +183,7 @@ impl Evidence {
     /// Compressed layers inside evidence that can otherwise be read at any offset.
     fn pass_nested(&self, context: &Context, known: Option<&Index>, passenger: &mut dyn Passenger) -> Result<Index> {
         let mut pass = Pass::new(context, known, passenger);
+        pass.in_directory = matches!(self.source, Source::Directory);
         pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression: None });
         let mut outer_members = self.index.members().filter(|(_, layer, _)| *layer == LayerId::TOP);
         // The same members in the same order give the same numbers as in the first pass.

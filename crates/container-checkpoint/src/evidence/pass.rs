@@ -53,12 +53,14 @@ pub(super) struct Pass<'a> {
     /// Bytes kept so far.
     held: u64,
     depth: usize,
+    /// The evidence itself is a directory.
+    pub(super) in_directory: bool,
 }
 
 impl<'a> Pass<'a> {
     pub(super) fn new(context: &'a Context, known: Option<&'a Index>, passenger: &'a mut dyn Passenger) -> Self {
         let index = Index::bounded(context.limits.metadata);
-        Self { index, known, passenger, context, held: 0, depth: 0 }
+        Self { index, known, passenger, context, held: 0, depth: 0, in_directory: false }
     }
 
     /// Lists a plain tar that can be read at any offset. Touches its headers only.
@@ -88,7 +90,7 @@ impl<'a> Pass<'a> {
     /// Adds a member whose contents can be had at any time; goes into it if it is an archive itself.
     pub(super) fn add(&mut self, layer: LayerId, member: Member) {
         let inner = match &member.body {
-            Body::At(bytes) if member.kind == MemberKind::File && keep::may_be_layer(&member.path) => Some(bytes.clone()),
+            Body::At(bytes) if member.kind == MemberKind::File && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0) => Some(bytes.clone()),
             _ => None,
         };
         let origin = member.path.clone();
@@ -162,7 +164,7 @@ impl<'a> Pass<'a> {
         if is_file && keep::is_metadata(&member.path) && self.known.is_none() {
             self.keep(&mut member, contents)?;
         }
-        let may_be_layer = is_file && self.depth < NESTING_MAX && keep::may_be_layer(&member.path);
+        let may_be_layer = is_file && self.depth < NESTING_MAX && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0);
         if may_be_layer && matches!(member.body, Body::Passing) {
             return self.maybe_layer(layer, member, contents);
         }
