@@ -10,6 +10,7 @@ mod damage;
 mod exit_status;
 mod grep;
 mod guide;
+mod hostile;
 mod inspect;
 mod list;
 mod naming;

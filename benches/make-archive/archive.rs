@@ -194,8 +194,10 @@ impl Archive {
             ..Default::default()
         };
         let config = json!({
-            "id": ID, "name": "worker", "rootfsImageName": IMAGE, "RawImageName": IMAGE, "runtime": "crun",
-            "createdTime": "2026-01-01T00:00:00Z", "command": self.processes[0].arguments,
+            "id": ID, "name": "worker", "lockID": 0, "rootfsImageName": IMAGE, "RawImageName": IMAGE,
+            "staticDir": format!("/var/lib/containers/storage/overlay-containers/{ID}/userdata"),
+            "createdTime": "2026-01-01T00:00:00Z", "networkMode": "bridge", "command": self.processes[0].arguments,
+            "runtime": "crun",
         });
         let spec = json!({
             "ociVersion": "1.2.1", "hostname": "worker",

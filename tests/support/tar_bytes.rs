@@ -49,6 +49,11 @@ impl Tar {
         self
     }
 
+    /// What there is up to now.
+    pub fn so_far(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Ends it with two empty blocks.
     pub fn finish(mut self) -> Vec<u8> {
         self.0.extend_from_slice(&[0; 2 * BLOCK]);

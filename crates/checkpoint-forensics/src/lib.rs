@@ -1,6 +1,7 @@
 //! Questions to a container checkpoint: search, cores, file system changes.
 
 pub mod core_dump;
+pub mod crit_x;
 pub mod search;
 
 pub mod rootfs;

@@ -91,7 +91,10 @@ impl Opened {
     /// When there is none, none of the name asked for, or several where one is needed.
     pub fn chosen(&self, choice: Choice) -> Result<Vec<usize>> {
         if self.dumps.is_empty() {
-            let why = "no CRIU images and no engine metadata in it; `coldcase list` looks at each file of a directory".into();
+            let why = match self.evidence.index().findings.gaps.first() {
+                Some(gap) => format!("no CRIU images and no engine metadata, as far as it goes: {}, {}: {}", gap.what, gap.place, gap.why),
+                None => "no CRIU images and no engine metadata in it; `coldcase list` looks at each file of a directory".into(),
+            };
             return Err(Error::NotEvidence { name: self.name().into(), why });
         }
         if let Some(word) = &self.locator.selector {

@@ -123,6 +123,16 @@ pub enum Error {
         /// What is there, in bytes.
         present: u64,
     },
+    /// A netlink message with a length that it cannot have: less than its own header, or beyond the end of the file.
+    #[error("{place}: a netlink message of {length} bytes, where 16 to {present} are possible (damaged or cut)")]
+    NetlinkLength {
+        /// The start of the message.
+        place: Place,
+        /// What the message says, in bytes.
+        length: u64,
+        /// What is there, in bytes.
+        present: u64,
+    },
     /// The bytes of a message are not protobuf.
     #[error("{place}: {message}: {fault}")]
     Wire {

@@ -64,6 +64,7 @@ pub mod kinds;
 mod level;
 pub mod pagemap;
 pub mod payload;
+pub mod raw;
 pub mod required;
 pub mod schema;
 mod walk;

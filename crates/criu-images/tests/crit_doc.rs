@@ -29,7 +29,7 @@ fn outputs(name: &str, bytes: &[u8]) -> String {
             all.extend(error.to_string().bytes());
         }
     }
-    json::info(&image, &mut all).ok();
+    json::info(&image, &Options::default(), &mut all).ok();
     String::from_utf8(all).unwrap().replace("\n                1,\n                2\n            ", "1, 2")
 }
 

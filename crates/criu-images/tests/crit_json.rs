@@ -177,7 +177,7 @@ fn run(file: &str, bytes: &[u8], operation: &str) -> Result<String, String> {
     let options = Options { pretty: operation != "decode", nopl: operation == "nopl", ..Options::default() };
     let mut text = Vec::new();
     let result = match operation {
-        "info" => json::info(&image, &mut text),
+        "info" => json::info(&image, &Options::default(), &mut text),
         _ => json::decode(&image, &options, &mut text),
     };
     match result {

@@ -203,7 +203,15 @@ fn streamed_pass(
     known: Option<&Index>,
     passenger: &mut dyn Passenger,
 ) -> Result<Index> {
-    let peeked = Peeked::new(stream).map_err(|source| Error::Read { what: name.into(), source })?;
+    let peeked = Peeked::new(stream).map_err(|source| {
+        let packed = compression.map_or("", Compression::name);
+        let what = format!("{name} from byte 0 of the unpacked archive on: the {packed} data is cut short or damaged");
+        Error::Read { what, source }
+    })?;
+    if let (Some(compression), []) = (compression, peeked.head()) {
+        let why = format!("its {} data is empty, or cut short before the first byte of an archive", compression.name());
+        return Err(Error::NotEvidence { name: name.into(), why });
+    }
     if !tar::looks_like_tar(peeked.head()) {
         return Err(not_evidence(name.into(), peeked.head()));
     }

@@ -23,7 +23,9 @@ mod encode;
 mod names;
 mod pretty;
 mod quoted;
+mod raw;
 mod writer;
 
 pub use decode::{DecodeError, Options, decode, info};
 pub use encode::{EncodeError, Encoded, encode};
+pub use raw::{raw, raw_info};

@@ -3,7 +3,7 @@
 pub(crate) mod extra;
 mod message;
 pub(crate) mod side;
-mod text;
+pub(crate) mod text;
 
 use std::io::{self, BufWriter, Write};
 
@@ -89,16 +89,21 @@ pub fn decode<W: Write>(image: &Image<'_>, options: &Options, out: &mut W) -> Re
 
 /// Writes what `crit info` writes: the kind and the number of entries, without a newline at the end.
 ///
-/// As in crit, the head of a pagemap is not counted. Chunks of a ghost file are entries.
+/// As in crit, the head of a pagemap is not counted. Chunks of a ghost file are entries. Of `options` only
+/// [`Options::salvage`] matters: then the count is that of the whole entries, and `damage` in the side key says so.
 ///
 /// # Errors
 ///
-/// As [`decode`], but messages are not looked into: only damage of the frame and of payloads is an error, and then
-/// nothing is written.
-pub fn info<W: Write>(image: &Image<'_>, out: &mut W) -> Result<(), DecodeError> {
+/// As [`decode`], but messages are not looked into: only damage of the frame and of payloads is an error.
+pub fn info<W: Write>(image: &Image<'_>, options: &Options, out: &mut W) -> Result<(), DecodeError> {
     let mut count = 0u64;
+    let mut damage = None;
     for entry in image.raw_entries() {
-        count += u64::from(!entry?.schema.is(&messages::PAGEMAP_HEAD));
+        match entry {
+            Ok(entry) => count += u64::from(!entry.schema.is(&messages::PAGEMAP_HEAD)),
+            Err(error) if options.salvage => damage = Some(error),
+            Err(error) => return Err(error.into()),
+        }
     }
     let mut text = Text::new(out, true);
     text.begin(b'{')?;
@@ -106,7 +111,11 @@ pub fn info<W: Write>(image: &Image<'_>, out: &mut W) -> Result<(), DecodeError>
     text.string(magic_name(image).as_bytes())?;
     text.key("count")?;
     text.unsigned(count)?;
-    Ok(text.end(b'}')?)
+    if let Some(error) = &damage {
+        side::write_damage(error, None, &mut text)?;
+    }
+    text.end(b'}')?;
+    damage.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// What a first pass over an image finds out.

@@ -8,7 +8,7 @@
 //! - `{"name": [...]}`: a message, listed in the same way;
 //! - `[number, "varint", 7]`: a field that JSON does not have: unknown to the schema, or overruled by a later value.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use super::DecodeError;
 use super::text::Text;
@@ -105,12 +105,36 @@ pub(crate) fn write<'a, W: Write>(
         text.end(b']')?;
     }
     if let Some((error, end)) = damage {
-        text.key("damage")?;
-        text.string(error.to_string().as_bytes())?;
-        text.key("rest")?;
-        text.base64(image.bytes().get(end as usize..).unwrap_or_default())?;
+        let rest = image.bytes().get(end as usize..).unwrap_or_default();
+        write_damage_members(error, Some(rest), text)?;
     }
     Ok(text.end(b'}')?)
+}
+
+/// Writes a side key that holds nothing but damage; `rest` is the file from there on.
+pub(crate) fn write_damage<W: Write>(
+    error: &Error,
+    rest: Option<&[u8]>,
+    text: &mut Text<'_, W>,
+) -> io::Result<()> {
+    text.key(KEY)?;
+    text.begin(b'{')?;
+    write_damage_members(error, rest, text)?;
+    text.end(b'}')
+}
+
+fn write_damage_members<W: Write>(
+    error: &Error,
+    rest: Option<&[u8]>,
+    text: &mut Text<'_, W>,
+) -> io::Result<()> {
+    text.key("damage")?;
+    text.string(error.to_string().as_bytes())?;
+    if let Some(rest) = rest {
+        text.key("rest")?;
+        text.base64(rest)?;
+    }
+    Ok(())
 }
 
 fn write_entry<'a, W: Write>(

@@ -60,6 +60,11 @@ impl<'w, W: Write> Text<'w, W> {
         self.out.write_all(if value { b"true" } else { b"false" })
     }
 
+    pub fn null(&mut self) -> io::Result<()> {
+        self.place()?;
+        self.out.write_all(b"null")
+    }
+
     /// Writes a string; what is not UTF-8 becomes U+FFFD.
     pub fn string(&mut self, text: &[u8]) -> io::Result<()> {
         self.place()?;
