@@ -3,8 +3,8 @@
 #
 # usage: benches/compare.sh DIRECTORY [ROUNDS]
 #
-# DIRECTORY holds big.tar (made by `cargo bench --bench make-archive`), big.tar.zst, big.tar.gz and big.pages (its
-# largest page image). Each round runs every command once, so that a change of the machine's pace meets all of them; the
+# DIRECTORY holds big.tar (made by `cargo bench --bench make-archive`), big.tar.zst, big.tar.gz, big.pages (its largest
+# page image) and scattered.tar (made with --scattered). Each round runs every command once, so that a change of the machine's pace meets all of them; the
 # table has medians over the rounds, and for each command the median of its ratio to another one of the same round.
 # COLDCASE, CHECKPOINTCTL, RG and TIME name the programs; those of CHECKPOINTCTL and RG that can't be run are left out.
 set -euo pipefail
@@ -86,7 +86,17 @@ measure() {
     awk -v memory="$(cat "$work/memory")" '{ printf "%.4f %.4f %d\n", $1 + $2, $3, memory }' <<<"$spent"
 }
 
+scattered() {
+    local archive=$directory/scattered.tar
+    row "inspect --ps-tree-cmd, scattered" version "$coldcase" inspect --ps-tree-cmd "$archive"
+    row "grep -F, scattered" "grep -F, scattered" "$coldcase" grep -F "$needle" "$archive"
+    if can_run "$checkpointctl"; then
+        row "checkpointctl memparse -s, scattered" "grep -F, scattered" "$checkpointctl" memparse -p $pid -s "$needle" "$archive"
+    fi
+}
+
 plain
+scattered
 packed zst zstd -q
 packed gz gzip
 
@@ -115,7 +125,7 @@ function median(list, count,    i, j, kept) {
     if ($1 > rounds) rounds = $1
 }
 END {
-    printf "%-34s %9s %9s %11s %9s  %s\n", "command", "CPU ms", "wall ms", "memory MiB", "ratio", "to"
+    printf "%-37s %9s %9s %11s %9s  %s\n", "command", "CPU ms", "wall ms", "memory MiB", "ratio", "to"
     for (row = 1; row <= rows; row++) {
         name = order[row]
         for (round = 1; round <= rounds; round++) {
@@ -123,7 +133,7 @@ END {
             base = cpu[other[name], round]
             ratios[round] = base > 0 ? cpu[name, round] / base : 0
         }
-        printf "%-34s %9.1f %9.1f %11.1f %9.2f  %s\n", name, 1000 * median(cpus, rounds), 1000 * median(walls, rounds), \
+        printf "%-37s %9.1f %9.1f %11.1f %9.2f  %s\n", name, 1000 * median(cpus, rounds), 1000 * median(walls, rounds), \
             memory[name] / 1024, median(ratios, rounds), other[name]
     }
 }' "$work/figures"

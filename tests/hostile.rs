@@ -13,10 +13,13 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::archives::{all_of_testdata, archives_in, corpus, has_several_dumps, testdata};
+use crate::support::archives::{all_of_testdata, archives_in, corpus, has_several_dumps, testdata, unpacked};
 use crate::support::images::{self, IMG_COMMON, Message, PE_PRESENT, PSTREE, image, inventory, page, pagemap, pre_dump, run};
 use crate::support::program::{Ran, coldcase, coldcase_within};
 use crate::support::tar_bytes::{Header, Tar, binary, extended, octal};
+
+/// Memory with sequences for terminals in it: ESC [, CSI as one byte, an override of the reading order.
+const HARMFUL: &str = r"(?-u)\x1b\[|\x9b3|\xe2\x80\xae";
 
 /// Every question that is answered with text.
 const QUESTIONS: &[&[&str]] = &[
@@ -25,9 +28,9 @@ const QUESTIONS: &[&[&str]] = &[
     &["show", "--format=json"],
     &["inspect", "--all"],
     &["inspect", "--all", "--format=json"],
-    &["grep", "-C40", r"(?-u)\x1b|\x9b|\xe2\x80"],
-    &["grep", "-C40", "--format=jsonl", r"(?-u)\x1b|\x9b|\xe2\x80"],
-    &["grep", "-c", "e"],
+    &["grep", "-C40", HARMFUL],
+    &["grep", "-C40", "--format=jsonl", HARMFUL],
+    &["grep", "-c", HARMFUL],
     &["rootfs", "--store=all", "--hash"],
     &["rootfs", "--store=all", "--format=json"],
 ];
@@ -35,7 +38,10 @@ const QUESTIONS: &[&[&str]] = &[
 #[test]
 fn all_of_testdata_is_opened_by_every_command_without_failure_and_harmlessly() {
     for archive in all_of_testdata() {
-        ask_everything(&archive);
+        // Seven archives of the same program, ten megabytes each: of their memory, one is enough.
+        let is_counter = archive.contains("counter") || archive.contains("checkpoint-image") || archive.contains("containerd-ctr");
+        let questions = QUESTIONS.iter().filter(|question| !is_counter || archive.ends_with("/counter.tar.zst") || question[0] != "grep");
+        ask(questions, &archive);
     }
 }
 
@@ -47,14 +53,14 @@ fn all_of_the_corpus_is_opened_by_every_command_without_failure_and_harmlessly()
         // Executables, libraries, cores; and the rest of a case whose checkpoint has a file of its own.
         let no_checkpoint = ["bin.tar", "sysroot.tar", "kernel-cores.tar", "05-podman-4k-max.tar"];
         if !no_checkpoint.iter().any(|name| archive.ends_with(&format!("/{name}.zst"))) {
-            ask_everything(&archive);
+            ask(QUESTIONS.iter(), &archive);
         }
     }
 }
 
-fn ask_everything(archive: &str) {
+fn ask<'q>(questions: impl Iterator<Item = &'q &'q [&'q str]>, archive: &str) {
     let all_dumps: &[&str] = if has_several_dumps(archive) { &["--all-dumps"] } else { &[] };
-    for question in QUESTIONS {
+    for question in questions {
         let ran = coldcase(&[question, all_dumps, &[archive]].concat()).run();
         assert_ne!(ran.status, 2, "{}", ran.told());
     }
@@ -62,28 +68,21 @@ fn ask_everything(archive: &str) {
 
 #[test]
 fn every_image_of_hostile_processes_is_decoded_harmlessly() {
-    let archive = testdata("hostile.tar.zst");
+    let directory = unpacked(testdata("hostile.tar.zst"));
     let mut decoded = 0;
-    for member in members_of(&archive).iter().filter(|member| member.starts_with("checkpoint/") && member.ends_with(".img")) {
-        for action in [&["show"][..], &["decode", "--pretty", "-i"], &["decode", "-i"], &["info"]] {
-            let ran = coldcase(&[&["crit"], action, &[&format!("{archive}//{member}")]].concat()).run();
+    for entry in fs::read_dir(directory.path().join("checkpoint")).unwrap() {
+        let path = entry.unwrap().path().into_os_string().into_string().unwrap();
+        for action in [&["show"][..], &["decode", "-i"]] {
+            let ran = coldcase(&[&["crit"], action, &[&path]].concat()).run();
             // crit knows no raw images: pages, archives of tmpfs, the tools' own dumps of the network.
             if ran.status == 0 {
                 decoded += 1;
             } else {
-                assert!(!["core-", "mm-", "files"].iter().any(|kind| member.contains(kind)), "{}", ran.told());
+                assert!(!["/core-", "/mm-", "/files.img"].iter().any(|kind| path.contains(kind)), "{}", ran.told());
             }
         }
     }
-    assert!(decoded > 400, "{decoded}");
-}
-
-/// The names of an archive's members, read by other means.
-fn members_of(archive: &str) -> Vec<String> {
-    let bytes = crate::support::archives::plain(archive);
-    let mut tar = tar::Archive::new(bytes.as_slice());
-    let path = |entry: std::io::Result<tar::Entry<'_, &[u8]>>| entry.unwrap().path().unwrap().to_string_lossy().into_owned();
-    tar.entries().unwrap().map(path).collect()
+    assert!(decoded > 300, "{decoded}");
 }
 
 #[test]

@@ -6,8 +6,10 @@
 // Helpers outside of test functions may fail loudly, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod coredump;
 mod damage;
 mod exit_status;
+mod generations;
 mod grep;
 mod guide;
 mod hostile;

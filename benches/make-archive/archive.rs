@@ -193,18 +193,20 @@ impl Archive {
             pages_written: pages,
             ..Default::default()
         };
-        let config = json!({
-            "id": ID, "name": "worker", "lockID": 0, "rootfsImageName": IMAGE, "RawImageName": IMAGE,
-            "staticDir": format!("/var/lib/containers/storage/overlay-containers/{ID}/userdata"),
-            "createdTime": "2026-01-01T00:00:00Z", "networkMode": "bridge", "command": self.processes[0].arguments,
-            "runtime": "crun",
-        });
         let spec = json!({
             "ociVersion": "1.2.1", "hostname": "worker",
             "process": {"args": self.processes[0].arguments, "env": self.processes[0].environment, "cwd": "/"},
             "root": {"path": "/var/lib/containers/storage/overlay/0/merged"},
-            "mounts": [{"destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"]}],
+            "mounts": [{
+                "destination": "/proc", "type": "proc", "source": "proc", "options": ["nosuid", "noexec", "nodev"],
+            }],
             "annotations": {"io.container.manager": "libpod"},
+        });
+        let config = json!({
+            "id": ID, "name": "worker", "spec": spec, "lockID": 0, "rootfsImageName": IMAGE, "RawImageName": IMAGE,
+            "staticDir": format!("/var/lib/containers/storage/overlay-containers/{ID}/userdata"),
+            "createdTime": "2026-01-01T00:00:00Z", "networkMode": "bridge",
+            "command": self.processes[0].arguments, "runtime": "crun",
         });
         let network = json!({"podman": {"interfaces": {"eth0": {
             "subnets": [{"ipnet": "10.88.0.7/16", "gateway": "10.88.0.1"}], "mac_address": "c2:26:1c:87:a6:57",

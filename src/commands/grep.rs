@@ -141,6 +141,13 @@ fn gather<'c>(checkpoint: Checkpoint<'c>, answered: Answered<Search>, args: &Gre
     if question.is_truncated() {
         findings.gap("matches", "memory", format!("more than {}; raise --max-matches", args.max_matches));
     }
+    if question.left_out_memory() {
+        findings.gap("memory", "memory", "stored memory is seen in too many places; choose processes with --pid");
+    }
+    if let Some(longest) = question.longest_across_seams() {
+        let why = format!("memory is stored in so many pieces that matches of more than {longest} bytes across two of them may be missed");
+        findings.gap("matches", "memory", why);
+    }
     for pid in args.pid.iter().copied().map(Pid) {
         if memory.space(pid).is_none() {
             findings.gap("memory", format!("pid {pid}"), "the dump has no memory of such a process");

@@ -9,8 +9,12 @@ use crate::gap::Field;
 use crate::ids::Pid;
 use crate::memory::{AddressSpace, Backing, Memory, Place, Question, Want};
 
-/// The most bytes of arguments, or of an environment, that are read. The kernel allows 6 MiB for both together.
-const LONGEST: u64 = 16 << 20;
+/// The most bytes of arguments, or of an environment, that are read: the kernel takes no more for both together (`bprm_stack_limits`).
+const LONGEST: u64 = 6 << 20;
+/// The most bytes that are read of all processes together.
+const ALL_TOGETHER: u64 = 128 << 20;
+/// The most texts that one range is taken apart into: each costs memory, even an empty one.
+const MOST_TEXTS: usize = 1 << 20;
 /// How far a title written over the arguments may run into the environment: the kernel looks at one page of 4 KiB.
 const TITLE: u64 = 4096;
 
@@ -30,6 +34,8 @@ pub struct CommandLines {
     pids: Vec<Pid>,
     with_environment: bool,
     texts: Vec<Text>,
+    /// How many bytes are read in all.
+    taken: u64,
     /// For each want: which text, and where in it the bytes belong.
     parts: Vec<(usize, usize)>,
 }
@@ -66,8 +72,8 @@ impl CommandLines {
         for text in &self.texts {
             let line = all.entry(text.pid).or_default();
             match text.part {
-                Part::Arguments => line.arguments = text.value().map(|bytes| split(arguments(bytes, text.proper))),
-                Part::Environment => line.environment = text.value().map(split),
+                Part::Arguments => line.arguments = taken_apart(text.value().map(|bytes| arguments(bytes, text.proper))),
+                Part::Environment => line.environment = taken_apart(text.value()),
             }
         }
         all
@@ -78,7 +84,10 @@ impl CommandLines {
         let mut text = Text { pid: space.pid, part, proper: proper.min(len) as usize, bytes: Vec::new(), known: 0, missing: None };
         if len > LONGEST {
             text.missing = Some(format!("{len} bytes by the marks of the address space, more than any process can have"));
+        } else if self.taken.saturating_add(len) > ALL_TOGETHER {
+            text.missing = Some(format!("with it, command lines would take more than {ALL_TOGETHER} bytes; ask for fewer processes"));
         } else {
+            self.taken += len;
             let number = self.texts.len();
             text.bytes = vec![0; len as usize];
             for piece in space.locate(range.clone()) {
@@ -106,6 +115,7 @@ impl Question for CommandLines {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         self.texts.clear();
         self.parts.clear();
+        self.taken = 0;
         let mut wants = Vec::new();
         for space in &memory.spaces {
             let Some(map) = space.map.as_ref().filter(|_| self.pids.is_empty() || self.pids.contains(&space.pid)) else { continue };
@@ -159,6 +169,19 @@ fn arguments(bytes: &[u8], proper: usize) -> &[u8] {
             &title[..end]
         }
     }
+}
+
+fn taken_apart(bytes: Field<&[u8]>) -> Field<Vec<Vec<u8>>> {
+    match bytes {
+        Field::Known(bytes) if count_of_nuls(bytes) > MOST_TEXTS => {
+            Field::Unparsable(format!("{} bytes with more than {MOST_TEXTS} NULs in them", bytes.len()))
+        }
+        bytes => bytes.map(split),
+    }
+}
+
+fn count_of_nuls(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|&&byte| byte == 0).count()
 }
 
 /// Splits at NULs; the last one ends a text and begins none.

@@ -124,7 +124,9 @@ pub enum Error {
         present: u64,
     },
     /// A netlink message with a length that it cannot have: less than its own header, or beyond the end of the file.
-    #[error("{place}: a netlink message of {length} bytes, where 16 to {present} are possible (damaged or cut)")]
+    #[error(
+        "{place}: a netlink message of {length} bytes, where 16 to {present} are possible (damaged or cut)"
+    )]
     NetlinkLength {
         /// The start of the message.
         place: Place,

@@ -57,6 +57,7 @@
 //! [`Image::raw_entries`] gives messages as bytes, with their payloads; [`json`] walks these by the static tables of
 //! [`schema`], with no code for any single message, and keeps unknown fields, order and odd encodings.
 
+pub mod compress;
 pub mod error;
 pub mod framing;
 pub mod json;

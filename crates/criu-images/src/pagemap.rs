@@ -2,6 +2,17 @@
 //!
 //! CRIU counted pages in field 2 of `pagemap_entry` up to 4.1 and counts them in field 5 since 4.2; it said "the page
 //! is in the parent" by `in_parent` up to 3.4 and by `flags` since 3.5. All of that is one [`Run`] here.
+//!
+//! Where the bytes of a run are in the pages file follows from all runs before it: [`Pagemap::pieces`]. [`Unpacker`]
+//! reads a pages file from front to back, compressed (CRIU 4.3) or not.
+
+mod error;
+mod pieces;
+mod unpacker;
+
+pub use error::{PagesError, PagesFault};
+pub use pieces::{Form, MOST_BLOCK, Piece, Pieces};
+pub use unpacker::{Chunk, UnpackError, Unpacker};
 
 use crate::error::{Error, Result};
 use crate::framing::{Image, RawEntry};
@@ -118,6 +129,25 @@ impl Pagemap {
             Self { pages_id: head.decode::<PagemapHead>()?.pages_id, runs: Vec::new(), damage: None };
         pagemap.damage = pagemap.read_runs(image, entries.offset() as usize).err();
         Ok(pagemap)
+    }
+
+    /// Returns where all pages are in the pages file and in which form, in the order of the file. `page_size` is in
+    /// bytes; it has to be that of the machine that dumped.
+    ///
+    /// The iterator says what is wrong with the pagemap as a plan of the file, and ends there; behind it nothing can be
+    /// placed.
+    ///
+    /// ```
+    /// use criu_images::pagemap::{Form, Pagemap};
+    ///
+    /// # let bytes = b"\x19\x43\x56\x54\x25\x40\x08\x56\x02\0\0\0\x08\x01\x09\0\0\0\x08\x80\x20\x10\0\x20\x04\x28\x04";
+    /// let pagemap = Pagemap::parse(bytes)?;
+    /// let pieces = pagemap.pieces(4096).collect::<Result<Vec<_>, _>>()?;
+    /// assert_eq!((pieces[0].offset, pieces[0].length, pieces[0].form), (0, 4 * 4096, Form::Plain));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn pieces(&self, page_size: u64) -> Pieces<'_> {
+        Pieces::new(&self.runs, page_size)
     }
 
     /// Reads all runs from a position on.

@@ -4,6 +4,7 @@ mod decode;
 mod info;
 mod input;
 mod show;
+mod x;
 
 use clap::{Args, Subcommand};
 
@@ -24,6 +25,7 @@ enum Action {
     Decode(decode::DecodeArgs),
     Show(show::ShowArgs),
     Info(info::InfoArgs),
+    X(x::XArgs),
 }
 
 pub fn run(session: &Session<'_>, args: &CritArgs) -> Outcome {
@@ -31,5 +33,6 @@ pub fn run(session: &Session<'_>, args: &CritArgs) -> Outcome {
         Action::Decode(args) => decode::run(session, args),
         Action::Show(args) => show::run(session, args),
         Action::Info(args) => info::run(session, args),
+        Action::X(args) => x::run(session, args),
     }
 }

@@ -15,7 +15,7 @@ use container_checkpoint::container::ContainerInfo;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory;
-use container_checkpoint::model::{Model, Process};
+use container_checkpoint::model::{Architecture, Model, Process};
 
 use crate::present::text::Text;
 use crate::session::{EvidenceArgs, Outcome, Session};
@@ -112,6 +112,8 @@ struct Inspection<'c> {
     info: ContainerInfo,
     sizes: Sizes,
     model: Option<Model>,
+    /// The machine that was dumped: signal numbers are its own. A zombie has no registers to tell it, others have.
+    architecture: Architecture,
     command_lines: BTreeMap<Pid, CommandLine>,
     /// Only this process and its descendants.
     pid: Option<Pid>,
@@ -165,7 +167,9 @@ fn basics(checkpoint: Checkpoint<'_>, parts: Parts, pid: Option<Pid>) -> Inspect
     {
         findings.gap("process", format!("pid {pid}"), "the dump has no such process");
     }
-    Inspection { checkpoint, parts, info, sizes: checkpoint.sizes(), model, command_lines: BTreeMap::new(), pid, findings }
+    let machine = |process: &Process| process.leader().and_then(|leader| leader.architecture.known().copied());
+    let architecture = model.as_ref().and_then(|model| model.processes.iter().find_map(machine)).unwrap_or(Architecture::X86_64);
+    Inspection { checkpoint, parts, info, sizes: checkpoint.sizes(), model, architecture, command_lines: BTreeMap::new(), pid, findings }
 }
 
 impl Inspection<'_> {

@@ -21,7 +21,7 @@ pub fn absent<T>(field: &Field<T>) -> String {
 
 /// `[PID]  command`, the state if it is no living process, and with command lines those in place of the name.
 pub fn line(inspection: &Inspection<'_>, process: &Process) -> Text {
-    let architecture = architecture(inspection);
+    let architecture = inspection.architecture;
     let state = match process.state.known() {
         Some(TaskState::Alive) => String::new(),
         Some(TaskState::Stopped { signal }) => {
@@ -100,13 +100,6 @@ fn names_itself(arguments: &[Vec<u8>], command: &[u8]) -> bool {
     let base = |path: &Vec<u8>| path.rsplit(|&byte| byte == b'/').next().unwrap_or_default().to_vec();
     // Of a script, the interpreter stands first and the name is the script's.
     arguments.iter().take(4).any(|argument| base(argument).starts_with(command))
-}
-
-/// The machine that was dumped: signal numbers are its own. A zombie has no registers to tell it, others have.
-fn architecture(inspection: &Inspection<'_>) -> Architecture {
-    let processes = inspection.model.iter().flat_map(|model| model.processes.iter());
-    let of = |process: &Process| process.leader().and_then(|leader| leader.architecture.known().copied());
-    processes.filter_map(of).next().unwrap_or(Architecture::X86_64)
 }
 
 fn exit_text(status: &Field<ExitStatus>, architecture: Architecture) -> String {

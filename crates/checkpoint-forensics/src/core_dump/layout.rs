@@ -1,6 +1,6 @@
 //! Where each byte of a process's memory goes in its core: worked out from metadata alone.
 //!
-//! Debuggers read zeros where a program header claims memory that the file does not hold (gdb 13 and 18 do, once the mapped file can't be opened). So
+//! Debuggers read zeros where a program header claims memory that the file does not hold (gdb 13 does, once the mapped file can't be opened). So
 //! memory that is not known gets no program header at all, and a mapping with unknown parts becomes several.
 
 use std::ops::Range;

@@ -92,6 +92,17 @@ impl Search {
         self.truncated
     }
 
+    /// Whether stored memory is seen in more places than a search can keep: what is behind them was not searched.
+    pub fn left_out_memory(&self) -> bool {
+        self.plan.is_cut
+    }
+
+    /// How long a match may be that lies across two places of the images and is still found, when that is less than promised: there are so many
+    /// of these seams that the bytes around them would not fit into memory.
+    pub fn longest_across_seams(&self) -> Option<u64> {
+        (self.plan.reach < self.scanner.reach() as u64).then_some(self.plan.reach)
+    }
+
     /// The matches in the memory of the processes that lived, ordered by process and address.
     pub fn matches(&self, memory: &Memory, lived: &dyn Fn(Pid) -> bool) -> Vec<Match> {
         let mut found = self.across_seams(memory, lived);
@@ -177,7 +188,7 @@ impl Search {
                     continue;
                 }
                 let address = seam.window.start + start as u64;
-                let Some(Place::Image(object, offset)) = space.stored.within(address..address + 1).next().map(|part| part.place) else { continue };
+                let Some(Place::Image(object, offset)) = space.stored.within(address..address.saturating_add(1)).next().map(|part| part.place) else { continue };
                 // A match over two seams is found at both.
                 if !known.insert((space.pid, address, end - start)) {
                     continue;

@@ -26,9 +26,18 @@ pub(super) struct Seam {
     pub(super) window: std::ops::Range<u64>,
 }
 
+/// The most memory that the bytes around seams may take together, in bytes.
+const WINDOWS_MAX: u64 = 256 << 20;
+/// The most views of segments that are kept: 16 bytes each.
+const VIEWS_MAX: usize = 20_000_000;
+
 /// What to scan.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
+    /// How many bytes on either side of a seam are looked at.
+    pub(super) reach: u64,
+    /// Set when there are more views of stored memory than may be kept: the rest is not searched.
+    pub(super) is_cut: bool,
     pub(super) segments: Vec<Segment>,
     pub(super) seams: Vec<Seam>,
     /// For each want behind those of the segments: seam, and where in its window the bytes belong.
@@ -37,10 +46,12 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Plans for the processes that `chosen` accepts; seams are looked at over `reach` bytes on either side.
+    /// Plans for the processes that `chosen` accepts; seams are looked at over `reach` bytes on either side, or fewer where there are so many that the bytes around
+    /// them would not fit into memory.
     pub(super) fn new(memory: &Memory, reach: u64, chosen: &dyn Fn(Pid) -> bool) -> Self {
         let mut plan = Self::default();
         let mut known: HashMap<(ObjectId, u64, u64), usize> = HashMap::new();
+        let mut views = 0;
         for (number, space) in memory.spaces.iter().enumerate().filter(|(_, space)| chosen(space.pid)) {
             let mut previous: Option<Extent> = None;
             let mut run_start = 0;
@@ -49,6 +60,11 @@ impl Plan {
                     previous = None;
                     continue;
                 };
+                views += 1;
+                if views > VIEWS_MAX {
+                    plan.is_cut = true;
+                    break;
+                }
                 let key = (object, offset, extent.len);
                 let segment = *known.entry(key).or_insert_with(|| {
                     plan.segments.push(Segment { object, offset, len: extent.len, views: Vec::new() });
@@ -57,13 +73,17 @@ impl Plan {
                 plan.segments[segment].views.push((number, extent.start));
                 match previous {
                     Some(before) if before.end() == extent.start => {
-                        let window = extent.start.saturating_sub(reach).max(run_start)..extent.start.saturating_add(reach);
-                        plan.seams.push(Seam { space: number, at: extent.start, window });
+                        plan.seams.push(Seam { space: number, at: extent.start, window: run_start..extent.start });
                     }
                     _ => run_start = extent.start,
                 }
-                previous = Some(*extent);
+                previous = Some(extent);
             }
+        }
+        plan.reach = reach.min(WINDOWS_MAX / 2 / (plan.seams.len() as u64).max(1));
+        for seam in &mut plan.seams {
+            let start = seam.at.saturating_sub(plan.reach).max(seam.window.start);
+            seam.window = start..seam.at.saturating_add(plan.reach);
         }
         let of_segment = |segment: &Segment| Want { object: segment.object, offset: segment.offset, len: segment.len };
         plan.wants = plan.segments.iter().map(of_segment).collect();

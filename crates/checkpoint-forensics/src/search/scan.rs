@@ -1,5 +1,7 @@
 //! Scanning one stretch of memory that comes in pieces, as if it came whole.
 
+use std::{io, thread};
+
 use super::pattern::Pattern;
 
 /// Bytes before a match's start that `^` and `\b` may look at.
@@ -65,11 +67,17 @@ impl Scanner {
         let parts = self.threads.min(bytes.len() / (PARALLEL_MIN / 2)).max(1);
         let size = bytes.len().div_ceil(parts);
         let border = |part: usize| (part * size).min(bytes.len());
-        let lists: Vec<_> = std::thread::scope(|scope| {
-            let part = |number| scope.spawn(move || self.serial(bytes, border(number), border(number + 1), most));
-            let threads: Vec<_> = (0..parts).map(part).collect();
+        let lists: Vec<_> = thread::scope(|scope| {
+            let scan = |number| move || self.serial(bytes, border(number), border(number + 1), most);
+            // Where the system gives no more threads, the part is scanned here.
+            let start = |number| (number, thread::Builder::new().spawn_scoped(scope, scan(number)));
+            let threads: Vec<_> = (0..parts).map(start).collect();
             // A panic in a scan is a bug of ours: it goes on to whoever called.
-            threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+            let finish = |(number, thread): (usize, io::Result<thread::ScopedJoinHandle<'_, _>>)| match thread {
+                Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+                Err(_) => scan(number)(),
+            };
+            threads.into_iter().map(finish).collect()
         });
         let mut all: Vec<(usize, usize)> = Vec::new();
         for (number, list) in lists.into_iter().enumerate() {

@@ -8,6 +8,7 @@ use checkpoint_forensics::core_dump::{self, Error, Options, Refusal};
 use container_checkpoint::context::Context;
 
 use super::evidence::{Cores, Opened, cores_on_a_ride, options, testdata, unpacked};
+use super::reader::{AUXV, FILE, FPREGSET, PRPSINFO, PRSTATUS, SIGINFO, XSTATE, u64_at};
 
 #[test]
 fn every_live_process_gets_a_core_and_zombies_get_a_reason() {
@@ -19,6 +20,39 @@ fn every_live_process_gets_a_core_and_zombies_get_a_reason() {
     let tids: Vec<_> = cores.read(57).threads().iter().map(|(tid, _)| *tid).collect();
     assert_eq!(tids, [57, 63, 64]);
     assert_eq!(cores.answer.written[0].threads, 3);
+}
+
+#[test]
+fn notes_are_in_the_kernels_order_and_say_what_is_mapped_pending_and_blocked() {
+    let opened = Opened::new(&[&testdata("images/tree.tar.zst")]);
+    let core = opened.cores(opened.only()).read(57);
+    let notes: Vec<_> = core.notes.iter().map(|note| (note.kind, note.body.len())).collect();
+    let files = core.notes(FILE)[0].len();
+    let first = [(PRSTATUS, 336), (PRPSINFO, 136), (SIGINFO, 128), (AUXV, 368), (FILE, files)];
+    let floating = [(FPREGSET, 512), (XSTATE, 2688)];
+    let other = [(PRSTATUS, 336), floating[0], floating[1]];
+    assert_eq!(notes, [&first[..], &floating, &other, &other].concat());
+
+    let sigusr1 = 1 << 9;
+    let signals: Vec<_> =
+        core.notes(PRSTATUS).iter().map(|status| (u64_at(status, 16), u64_at(status, 24))).collect();
+    assert_eq!(signals, [(sigusr1, sigusr1), (0, sigusr1), (0, sigusr1)], "pending, blocked");
+
+    let files = core.mapped_files();
+    let shared = files.iter().filter(|file| file.name.ends_with(b" (deleted)"));
+    let shared: Vec<_> =
+        shared.map(|file| (file.end - file.start, str::from_utf8(&file.name).unwrap())).collect();
+    assert_eq!(
+        shared,
+        [
+            (0x2000, "/memfd:mix-memfd (deleted)"),
+            (0x2000, "/SYSV00001234 (deleted)"),
+            (0x3000, "/dev/zero (deleted)")
+        ]
+    );
+    let data = files.iter().find(|file| file.name == b"/tmp/mix/shared.dat").unwrap();
+    assert_eq!(data.offset, 0x1000);
+    assert!(core.at(data.start).is_empty(), "its pages are in the file");
 }
 
 #[test]

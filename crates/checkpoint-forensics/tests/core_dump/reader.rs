@@ -11,6 +11,7 @@ pub const FPREGSET: u32 = 2;
 pub const PRPSINFO: u32 = 3;
 pub const AUXV: u32 = 6;
 pub const XSTATE: u32 = 0x202;
+pub const SIGINFO: u32 = 0x5349_4749;
 pub const XSAVE_LAYOUT: u32 = 0x205;
 pub const FILE: u32 = 0x4649_4c45;
 

@@ -40,7 +40,7 @@ impl Pass<'_> {
                         if member.kind == MemberKind::Directory {
                             deeper.push((path, entry.path()));
                         }
-                        if !self.has_room() {
+                        if !self.has_room(&member) {
                             return;
                         }
                         self.add(layer, member);

@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-/// A file's bytes, mapped read-only and private.
+/// A file's bytes, mapped read-only.
 #[derive(Debug)]
 pub struct Mapping(Option<memmap2::Mmap>);
 
@@ -25,7 +25,7 @@ pub fn map(file: &File) -> io::Result<Mapping> {
     if file.metadata()?.len() == 0 {
         return Ok(Mapping(None)); // the kernel refuses to map nothing
     }
-    // SAFETY: a `&[u8]` promises that its bytes neither change nor vanish. We map read-only and private and never
+    // SAFETY: a `&[u8]` promises that its bytes neither change nor vanish. We map read-only and never
     // write, so nothing in this process breaks that. Another process could: writing to the file changes bytes that we
     // have read (every length and offset is checked on the value that was read, and no invariant of ours rests on two
     // reads being equal, so the worst is a wrong answer about evidence that was changed while it was examined), and

@@ -20,6 +20,7 @@ mod tar;
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, Write};
 use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,8 +81,7 @@ impl Evidence {
         }
         let file = File::open(path).map_err(failed)?;
         if metadata.is_file() {
-            let mapping = mapping::map(&file).map_err(failed)?;
-            return Self::from_source(name, Arc::new(mapping), context, passenger);
+            return Self::from_source(name, source_of(file).map_err(failed)?, context, passenger);
         }
         Self::from_stream(name, Box::new(file), context, passenger)
     }
@@ -115,8 +115,7 @@ impl Evidence {
         let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
         let at_start = file.metadata().is_ok_and(|metadata| metadata.is_file()) && file.stream_position().is_ok_and(|at| at == 0);
         if at_start {
-            let mapping = mapping::map(&file).map_err(failed)?;
-            return Self::from_source(name, Arc::new(mapping), context, passenger);
+            return Self::from_source(name, source_of(file).map_err(failed)?, context, passenger);
         }
         Self::from_stream(name, Box::new(file), context, passenger)
     }
@@ -193,6 +192,17 @@ impl Evidence {
         })?;
         Ok(pass.index)
     }
+}
+
+/// A plain archive is mapped, so that its members can be lent. A packed one is read from the front to the end: mapped, all of it would count as memory
+/// of ours for as long as it is read.
+fn source_of(file: File) -> io::Result<Arc<dyn ReadAt>> {
+    let mut head = [0; 16];
+    let got = FileExt::read_at(&file, &mut head, 0)?;
+    Ok(match Compression::sniff(&head[..got]) {
+        Some(_) => Arc::new(file),
+        None => Arc::new(mapping::map(&file)?),
+    })
 }
 
 fn streamed_pass(

@@ -77,7 +77,7 @@ impl<'a> Pass<'a> {
                 self.cut_member(&member, body.len());
             }
             member.body = Body::At(body);
-            if !self.has_room() {
+            if !self.has_room(&member) {
                 break Ending::Complete;
             }
             self.add(layer, member);
@@ -142,7 +142,7 @@ impl<'a> Pass<'a> {
             if self.context.cancelled() {
                 break Ending::Failed { at: walk.feed.position(), error: io::Error::other("stopped") };
             }
-            if !self.has_room() {
+            if !self.has_room(&entry.member) {
                 break Ending::Complete;
             }
             let before = walk.feed.position();
@@ -267,13 +267,23 @@ impl<'a> Pass<'a> {
         self.index.findings.gap("the end of a member", path, why);
     }
 
-    pub(super) fn has_room(&mut self) -> bool {
-        let room = self.index.len() < self.context.limits.members;
-        if !room && self.known.is_none() {
-            let why = format!("more than {} members; the rest is not looked at", self.context.limits.members);
+    /// Whether another member may be listed; a gap says so when not.
+    pub(super) fn has_room(&mut self, next: &Member) -> bool {
+        let limits = &self.context.limits;
+        // A name is kept twice, in the member and in the table of paths.
+        let attributes: usize = next.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.held += (2 * next.path.len() + next.link.as_ref().map_or(0, Vec::len) + attributes) as u64;
+        let why = if self.index.len() >= limits.members {
+            format!("more than {} members; the rest is not looked at", limits.members)
+        } else if self.held > limits.metadata {
+            format!("names and metadata are larger than --max-metadata allows ({} bytes); the rest is not looked at", limits.metadata)
+        } else {
+            return true;
+        };
+        if self.known.is_none() {
             self.index.findings.gap("members", "the archive", why);
         }
-        room
+        false
     }
 
     fn ended(&mut self, layer: LayerId, ending: Ending, damage: &[(u64, u64)]) {

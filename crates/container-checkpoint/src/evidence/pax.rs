@@ -19,21 +19,45 @@ impl Pax {
         Self { records }
     }
 
-    /// Adds later records.
-    pub(crate) fn merge(&mut self, later: Self) {
-        self.records.extend(later.records);
+    /// Adds later records; a later one of the same key takes the earlier one's place. No more than so many bytes are kept.
+    pub(crate) fn merge(&mut self, later: Self, most: usize) {
+        for (key, value) in later.records {
+            self.records.retain(|(known, _)| *known != key);
+            let held: usize = self.records.iter().map(|(key, value)| key.len() + value.len()).sum();
+            if held + key.len() + value.len() <= most {
+                self.records.push((key, value));
+            }
+        }
     }
 
-    /// These records with later ones over them.
-    pub(crate) fn overlaid(&self, later: &Self) -> Self {
-        let mut all = self.clone();
-        all.merge(later.clone());
-        all
+    /// These records with others beneath them, which hold where these say nothing.
+    pub(crate) fn over<'a>(&'a self, beneath: &'a Self) -> Layered<'a> {
+        Layered { upper: self, lower: beneath }
     }
 
     /// The last value of a key.
     pub(crate) fn value(&self, key: &str) -> Option<&[u8]> {
         self.records.iter().rev().find(|(name, _)| name == key.as_bytes()).map(|(_, value)| value.as_slice())
+    }
+
+    /// Extended attributes of the file: `SCHILY.xattr.NAME`.
+    pub(crate) fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let named = |(key, value): &(Vec<u8>, Vec<u8>)| Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value.clone()));
+        self.records.iter().filter_map(named).collect()
+    }
+}
+
+/// The records of a member with those that hold for all members beneath them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layered<'a> {
+    upper: &'a Pax,
+    lower: &'a Pax,
+}
+
+impl<'a> Layered<'a> {
+    /// The value of a key.
+    pub(crate) fn value(&self, key: &str) -> Option<&'a [u8]> {
+        self.upper.value(key).or_else(|| self.lower.value(key))
     }
 
     /// The last value of a key as a decimal number.
@@ -54,12 +78,6 @@ impl Pax {
             return Some(ModificationTime { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds });
         }
         Some(ModificationTime { seconds, nanoseconds })
-    }
-
-    /// Extended attributes of the file: `SCHILY.xattr.NAME`.
-    pub(crate) fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let named = |(key, value): &(Vec<u8>, Vec<u8>)| Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value.clone()));
-        self.records.iter().filter_map(named).collect()
     }
 }
 
@@ -87,7 +105,7 @@ mod tests {
         let time = |text: &str| {
             let record = format!(" mtime={text}\n");
             let length = record.len() + 2;
-            Pax::parse(format!("{length}{record}").as_bytes()).time("mtime")
+            Pax::parse(format!("{length}{record}").as_bytes()).over(&Pax::default()).time("mtime")
         };
         assert_eq!(time("-1.25"), Some(ModificationTime { seconds: -2, nanoseconds: 750_000_000 }));
         assert_eq!(time("1550000000.5"), Some(ModificationTime { seconds: 1_550_000_000, nanoseconds: 500_000_000 }));

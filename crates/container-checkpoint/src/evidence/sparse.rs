@@ -3,11 +3,11 @@
 use std::io::{self, Read};
 
 use super::bytes::Bytes;
-use super::pax::Pax;
+use super::pax::Layered;
 use super::tar::Feed;
 
 /// The most stored parts that one sparse member may have: 16 bytes each in memory.
-const PARTS_MAX: u64 = 4_000_000;
+const PARTS_MAX: u64 = 1_000_000;
 
 /// Which parts of a sparse file are stored, ascending; all else is a hole.
 #[derive(Clone, Debug, Default)]
@@ -17,10 +17,11 @@ pub(crate) struct SparseMap {
 }
 
 impl SparseMap {
-    /// Adds the entries of a GNU header; empty ones fill its end.
-    pub(crate) fn extend_gnu(&mut self, entries: &[tar::GnuSparseHeader]) {
+    /// Adds the entries of a GNU header; empty ones fill its end. False when it has all that it may.
+    pub(crate) fn extend_gnu(&mut self, entries: &[tar::GnuSparseHeader]) -> bool {
         let known = entries.iter().filter(|entry| !entry.is_empty());
         self.parts.extend(known.filter_map(|entry| Some((entry.offset().ok()?, entry.length().ok()?))));
+        (self.parts.len() as u64) < PARTS_MAX
     }
 
     /// Cuts the map down to what makes sense: ascending, within the file, no more bytes than are stored.
@@ -67,7 +68,7 @@ pub(crate) struct PaxSparse<'a> {
 }
 
 impl<'a> PaxSparse<'a> {
-    pub(crate) fn of(pax: &'a Pax) -> Option<Self> {
+    pub(crate) fn of(pax: &Layered<'a>) -> Option<Self> {
         let name = pax.value("GNU.sparse.name");
         let size = pax.number("GNU.sparse.realsize").or_else(|| pax.number("GNU.sparse.size"))?;
         if pax.number("GNU.sparse.major") == Some(1) {

@@ -7,12 +7,18 @@ use std::io::{self, Read};
 
 use super::bytes::Bytes;
 use super::member::{Body, Member, MemberKind, ModificationTime, plain_path};
-use super::pax::Pax;
+use super::pax::{Layered, Pax};
 use super::sparse::{self, SparseMap};
 
 const BLOCK: u64 = 512;
-/// The longest name or pax record that is taken, in bytes. Xattrs may have 64 KiB each, paths a few.
-const EXTENSION_MAX: u64 = 8 << 20;
+/// The most bytes of pax records that are taken for one member, or for all. Extended attributes may have 64 KiB each.
+const RECORDS_MAX: u64 = 1 << 20;
+/// The longest name that is taken, in bytes: Linux stops at 4096.
+const NAME_MAX: u64 = 64 << 10;
+/// How many damaged stretches are told apart; the last one takes in what follows.
+const DAMAGE_MAX: usize = 100;
+/// How many header blocks may stand in front of one member.
+const HEADERS_MAX: usize = 1000;
 
 /// What a tar is read from: bytes at an offset, or a stream.
 pub(crate) trait Feed {
@@ -153,6 +159,7 @@ impl<F: Feed> Walk<F> {
         let mut long_link = None;
         let mut zero_blocks = 0;
         let mut bad_from: Option<u64> = None;
+        let mut headers = 0;
         loop {
             let at = self.next_header;
             self.skip_to(at)?;
@@ -183,17 +190,24 @@ impl<F: Feed> Walk<F> {
             };
             self.close_damage(&mut bad_from, at);
             match header.entry_type().as_byte() {
-                b'L' => long_name = Some(without_nul(self.extension(size)?)),
-                b'K' => long_link = Some(without_nul(self.extension(size)?)),
-                b'x' => local = Pax::parse(&self.extension(size)?),
+                b'L' => long_name = Some(without_nul(self.extension(size, NAME_MAX)?)),
+                b'K' => long_link = Some(without_nul(self.extension(size, NAME_MAX)?)),
+                b'x' => local = Pax::parse(&self.extension(size, RECORDS_MAX)?),
                 b'g' => {
-                    let records = Pax::parse(&self.extension(size)?);
-                    self.global.merge(records);
+                    let records = Pax::parse(&self.extension(size, RECORDS_MAX)?);
+                    self.global.merge(records, RECORDS_MAX as usize);
                 }
                 _ => {
-                    let pax = self.global.overlaid(&local);
-                    return self.entry(header, size, &pax, long_name, long_link);
+                    let global = std::mem::take(&mut self.global);
+                    let entry = self.entry(header, size, &local.over(&global), local.xattrs(), long_name, long_link);
+                    self.global = global;
+                    return entry;
                 }
+            }
+            headers += 1;
+            if headers == HEADERS_MAX {
+                let error = io::Error::other(format!("{HEADERS_MAX} headers without a member"));
+                return Err(Ending::Failed { at, error });
             }
         }
     }
@@ -210,7 +224,8 @@ impl<F: Feed> Walk<F> {
         &mut self,
         header: &tar::Header,
         header_size: u64,
-        pax: &Pax,
+        pax: &Layered<'_>,
+        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
         long_name: Option<Vec<u8>>,
         long_link: Option<Vec<u8>>,
     ) -> Result<Entry, Ending> {
@@ -240,7 +255,7 @@ impl<F: Feed> Walk<F> {
                 nanoseconds: 0,
             }),
             link,
-            xattrs: pax.xattrs(),
+            xattrs,
             body: Body::Passing,
         };
         let contents_end = |from: u64, packed: u64| from.saturating_add(packed).saturating_add(padding(packed));
@@ -289,18 +304,17 @@ impl<F: Feed> Walk<F> {
                 break;
             }
             extra += BLOCK;
-            map.extend_gnu(block.sparse());
-            extended = block.is_extended();
+            extended = map.extend_gnu(block.sparse()) && block.is_extended();
         }
         Ok((map, gnu.real_size().unwrap_or_default(), extra))
     }
 
     /// The contents of a name or pax record.
-    fn extension(&mut self, size: u64) -> Result<Vec<u8>, Ending> {
+    fn extension(&mut self, size: u64, most: u64) -> Result<Vec<u8>, Ending> {
         let data = self.next_header;
         self.next_header = data.saturating_add(size).saturating_add(padding(size));
         let mut contents = Vec::new();
-        let mut left = size.min(EXTENSION_MAX);
+        let mut left = size.min(most);
         while left > 0 {
             let mut piece = vec![0; left.min(64 << 10) as usize];
             let got = self.take(&mut piece)?;
@@ -331,8 +345,11 @@ impl<F: Feed> Walk<F> {
     }
 
     fn close_damage(&mut self, from: &mut Option<u64>, to: u64) {
-        if let Some(from) = from.take() {
-            self.damage.push(Damage { from, to });
+        let Some(from) = from.take() else { return };
+        let is_full = self.damage.len() == DAMAGE_MAX;
+        match self.damage.last_mut() {
+            Some(last) if is_full => last.to = to,
+            _ => self.damage.push(Damage { from, to }),
         }
     }
 }

@@ -39,6 +39,8 @@ pub enum Missing {
     NoFlags,
     /// Packed by CRIU 4.3's `--compress`.
     Compressed,
+    /// Behind an entry of the pagemap that can't be true, so that their place in the page image is unknown.
+    BehindDamage,
     /// The page image named by the pagemap is not in the evidence.
     NoPageImage,
 }
@@ -52,6 +54,7 @@ impl Missing {
             Self::Lazy => "left for lazy restore; they never came into an image",
             Self::NoFlags => "neither present nor in a parent by their flags",
             Self::Compressed => "packed as LZ4 blocks, which is not read yet",
+            Self::BehindDamage => "behind an entry of the pagemap that can't be true",
             Self::NoPageImage => "the page image is not in the evidence",
         }
     }
@@ -77,7 +80,7 @@ impl Extent {
     fn is_continued_by(&self, next: &Self) -> bool {
         self.end() == next.start
             && match (self.place, next.place) {
-                (Place::Image(object, offset), Place::Image(other, at)) => object == other && offset + self.len == at,
+                (Place::Image(object, offset), Place::Image(other, at)) => object == other && offset.checked_add(self.len) == Some(at),
                 (Place::Missing(why), Place::Missing(other)) => why == other,
                 _ => false,
             }
@@ -114,9 +117,19 @@ impl Extents {
         self.0.iter()
     }
 
+    /// The extent of this number.
+    pub(super) fn get(&self, number: usize) -> Option<&Extent> {
+        self.0.get(number)
+    }
+
+    /// The number of the first extent that ends behind a place.
+    pub(super) fn first_behind(&self, place: u64) -> usize {
+        self.0.partition_point(|extent| extent.end() <= place)
+    }
+
     /// The parts that lie in a range, ascending.
     pub fn within(&self, range: Range<u64>) -> impl Iterator<Item = Extent> + '_ {
-        let first = self.0.partition_point(|extent| extent.end() <= range.start);
+        let first = self.first_behind(range.start);
         self.0[first..].iter().map_while(move |extent| extent.clipped(&range))
     }
 
@@ -134,15 +147,6 @@ impl Extents {
             holes.push(at..range.end);
         }
         holes
-    }
-
-    /// These extents moved by a distance, as when a shared object's offsets become addresses. What would leave the address space is dropped.
-    pub fn moved(extents: impl Iterator<Item = Extent>, from: u64, to: u64) -> impl Iterator<Item = Extent> {
-        extents.filter_map(move |extent| {
-            let start = to.checked_add(extent.start.checked_sub(from)?)?;
-            start.checked_add(extent.len)?;
-            Some(Extent { start, ..extent })
-        })
     }
 }
 

@@ -8,12 +8,14 @@ mod pagemaps;
 mod parents;
 mod ride;
 mod space;
+mod stored;
 mod visit;
 
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
 pub use parents::ancestry;
 pub use ride::{Answered, Question, Ride, answer};
 pub use space::{AddressSpace, Backing, Piece};
+pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
 
 use crate::case::{Case, DumpId};

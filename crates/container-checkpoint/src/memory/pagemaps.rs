@@ -23,6 +23,8 @@ impl Pagemaps<'_> {
         let mut levels = Vec::new();
         for depth in 0..self.chain.len() {
             let Some(level) = self.level(depth, name, page_size) else { break };
+            // Overlaps are cut before parents are looked at: a hostile pagemap must not ask for the same pages again and again.
+            let level = Extents::new(level);
             let more = level.iter().any(|extent| extent.place == Place::Missing(Missing::ParentNotGiven));
             levels.push(level);
             if !more {
@@ -34,7 +36,7 @@ impl Pagemaps<'_> {
         let chain_ends = levels.len() == self.chain.len();
         let mut below: Option<Extents> = None;
         while let Some(level) = levels.pop() {
-            let resolved = level.into_iter().flat_map(|extent| resolve(extent, below.as_ref(), chain_ends)).collect();
+            let resolved = level.iter().flat_map(|extent| resolve(*extent, below.as_ref(), chain_ends)).collect();
             below = Some(Extents::new(resolved));
         }
         below
@@ -62,12 +64,24 @@ impl Pagemaps<'_> {
         }
         let image = format!("pages-{}.img", pagemap.pages_id);
         let object = self.object(depth, &image);
-        let mut offset = Some(0u64);
+        let mut next = Ok(0u64);
+        let mut impossible = None;
         let mut extents = Vec::with_capacity(pagemap.runs.len());
-        for run in &pagemap.runs {
-            let Some(len) = run.pages.checked_mul(page_size).filter(|&len| len > 0) else { continue };
-            let place = place(run, object, &mut offset, len);
-            extents.push(Extent { start: run.vaddr, len, place });
+        for (entry, run) in pagemap.runs.iter().enumerate() {
+            let len = run.pages.checked_mul(page_size).filter(|len| run.vaddr.checked_add(*len).is_some());
+            let (Some(len), 0) = (len, run.vaddr % page_size) else {
+                impossible.get_or_insert((entry + 1, run));
+                // What stands behind it in the page image can't be found any more.
+                next = Err(Missing::BehindDamage);
+                continue;
+            };
+            if len > 0 {
+                extents.push(Extent { start: run.vaddr, len, place: place(run, object, &mut next, len) });
+            }
+        }
+        if let Some((entry, run)) = impossible {
+            let why = format!("{} pages at {:#x}: no address space has such, and what follows can't be placed", run.pages, run.vaddr);
+            self.findings.gap("stored pages", format!("{name}, entry {entry}"), why);
         }
         Some(extents)
     }
@@ -82,8 +96,8 @@ impl Pagemaps<'_> {
     }
 }
 
-/// Where a run's bytes are. `offset` is where the next stored run begins in the page image; `None` once a packed run makes that unknown.
-fn place(run: &Run, object: ObjectId, offset: &mut Option<u64>, len: u64) -> Place {
+/// Where a run's bytes are. `next` is where the next stored run begins in the page image, or why that is unknown.
+fn place(run: &Run, object: ObjectId, next: &mut Result<u64, Missing>, len: u64) -> Place {
     if run.in_parent() {
         return Place::Missing(Missing::ParentNotGiven);
     }
@@ -91,14 +105,20 @@ fn place(run: &Run, object: ObjectId, offset: &mut Option<u64>, len: u64) -> Pla
         return Place::Missing(if run.is_lazy() { Missing::Lazy } else { Missing::NoFlags });
     }
     if run.blocks.is_some() || run.is_aligned() {
-        *offset = None;
+        *next = Err(Missing::Compressed);
     }
-    match *offset {
-        None => Place::Missing(Missing::Compressed),
-        Some(at) => {
-            *offset = at.checked_add(len);
-            Place::Image(object, at)
-        }
+    match *next {
+        Err(why) => Place::Missing(why),
+        Ok(at) => match at.checked_add(len) {
+            Some(end) => {
+                *next = Ok(end);
+                Place::Image(object, at)
+            }
+            None => {
+                *next = Err(Missing::BehindDamage);
+                Place::Missing(Missing::BehindDamage)
+            }
+        },
     }
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
+use std::sync::Arc;
 
-use super::extent::{Extent, Extents, Place};
+use super::extent::{Extents, Place};
 use super::pagemaps::{Pagemaps, page_size_by_sizes};
+use super::stored::{Stored, View};
 use crate::files::FileSet;
 use crate::gap::Field;
 use crate::ids::{FileId, Pid, VirtualAddress};
@@ -23,7 +25,7 @@ pub struct AddressSpace {
     /// Its mappings and marks; absent in pre-dumps.
     pub map: Option<AddressMap>,
     /// What is stored of it, in this dump, its parents and shared objects.
-    pub stored: Extents,
+    pub stored: Stored,
     /// Whether its pagemap and those of its shared objects were read whole: only then is what they leave out known to be zero.
     is_whole: bool,
 }
@@ -143,7 +145,7 @@ fn space(
     let page_size = map.as_ref().and_then(page_size).or(common_page_size);
     let Some(size) = page_size else {
         pagemaps.findings.gap(format!("memory of process {pid}"), format!("pagemap-{pid}.img"), "nothing says how large a page is");
-        return AddressSpace { pid, page_size, map, stored: Extents::default(), is_whole: false };
+        return AddressSpace { pid, page_size, map, stored: Stored::default(), is_whole: false };
     };
     let gaps_before = pagemaps.findings.gaps.len();
     let name = format!("pagemap-{pid}.img");
@@ -151,31 +153,28 @@ fn space(
     if private.is_none() && map.is_some() {
         pagemaps.findings.gap(format!("memory of process {pid}"), &name, "the dump has no such image, or it can't be read");
     }
-    let mut stored = private.unwrap_or_default();
+    let private = private.unwrap_or_default();
     let mut is_whole = gaps_before == pagemaps.findings.gaps.len();
-    let mut seen: Vec<Extent> = Vec::new();
+    let mut views = Vec::new();
     for mapping in map.iter().flat_map(|map| &map.mappings) {
         let Some(object) = table.shared_object(mapping) else { continue };
-        let Some(extents) = shared.get(object.0, size, pagemaps) else {
-            is_whole = false;
-            continue;
-        };
-        for hole in stored.holes(mapping.start.0..mapping.end.0) {
-            let Some(from) = mapping.offset.checked_add(hole.start - mapping.start.0) else { continue };
-            let Some(to) = from.checked_add(hole.end - hole.start) else { continue };
-            seen.extend(Extents::moved(extents.within(from..to), from, hole.start));
+        // No kernel makes a mapping that reaches behind the largest offset.
+        let within_offsets = mapping.offset.checked_add(mapping.len()).is_some();
+        match shared.get(object.0, size, pagemaps).filter(|_| within_offsets) {
+            Some(object) => {
+                let range = mapping.start.0..mapping.end.0;
+                views.push(View { range, object: object.clone(), from: mapping.offset });
+            }
+            None => is_whole = false,
         }
     }
-    if !seen.is_empty() {
-        seen.extend(stored.iter().copied());
-        stored = Extents::new(seen);
-    }
+    let stored = Stored::new(private, views);
     report_missing(pid, &stored, pagemaps);
     AddressSpace { pid, page_size, map, stored, is_whole }
 }
 
 /// A gap for each reason why stored pages of a process can't be had.
-fn report_missing(pid: Pid, stored: &Extents, pagemaps: &mut Pagemaps<'_>) {
+fn report_missing(pid: Pid, stored: &Stored, pagemaps: &mut Pagemaps<'_>) {
     let mut by_reason: BTreeMap<super::Missing, (u64, u64)> = BTreeMap::new();
     for extent in stored {
         if let Place::Missing(why) = extent.place {
@@ -197,14 +196,14 @@ fn report_missing(pid: Pid, stored: &Extents, pagemaps: &mut Pagemaps<'_>) {
 
 /// The shared objects of a dump, read once.
 struct SharedObjects {
-    extents: BTreeMap<u64, Option<Extents>>,
+    extents: BTreeMap<u64, Option<Arc<Extents>>>,
 }
 
 impl SharedObjects {
-    fn get(&mut self, id: u64, page_size: u64, pagemaps: &mut Pagemaps<'_>) -> Option<&Extents> {
+    fn get(&mut self, id: u64, page_size: u64, pagemaps: &mut Pagemaps<'_>) -> Option<&Arc<Extents>> {
         let read = || {
             let name = format!("pagemap-shmem-{id}.img");
-            let extents = pagemaps.extents(&name, page_size);
+            let extents = pagemaps.extents(&name, page_size).map(Arc::new);
             if extents.is_none() {
                 let why = "the dump has no such image, or it can't be read";
                 pagemaps.findings.gap(format!("shared memory object {id}"), name, why);

@@ -1,0 +1,71 @@
+//! `coldcase crit x`: processes, files, mappings and dumped pages, as crit shows them.
+
+use std::ffi::OsString;
+
+use checkpoint_forensics::crit_x::{self, Question};
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::present::escape::escape;
+use crate::present::text::Text;
+use crate::session::{EvidenceArgs, Outcome, Session};
+
+/// Explore a dump: its processes, their files, mappings and dumped pages
+///
+/// The text is crit's, with what it leaves out put right: see docs/CRIT.md.
+#[derive(Args, Debug)]
+pub struct XArgs {
+    /// A directory of images, an archive, or other evidence; `EVIDENCE//NAME` chooses a dump
+    #[arg(value_name = "DIR", value_hint = ValueHint::AnyPath)]
+    evidence: OsString,
+
+    /// What to show
+    #[arg(value_enum)]
+    what: What,
+
+    /// Take all dumps of evidence that holds several, each below a line with its name
+    #[arg(long)]
+    all_dumps: bool,
+}
+
+/// What to show.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// The tree of processes
+    Ps,
+    /// Open descriptors, working and root directory of each process
+    Fds,
+    /// Executable and mappings of each process
+    Mems,
+    /// Which pages of each process are dumped, and the mappings that they are in
+    Rss,
+}
+
+impl From<What> for Question {
+    fn from(what: What) -> Self {
+        match what {
+            What::Ps => Self::Ps,
+            What::Fds => Self::Fds,
+            What::Mems => Self::Mems,
+            What::Rss => Self::Rss,
+        }
+    }
+}
+
+pub fn run(session: &Session<'_>, args: &XArgs) -> Outcome {
+    let evidence = EvidenceArgs { evidence: vec![args.evidence.clone()], all_dumps: args.all_dumps };
+    let case = session.open(&evidence);
+    for checkpoint in session.chosen(&case, &evidence) {
+        let images = case.dump(checkpoint.id()).image_files(case.evidence(checkpoint.id()).index());
+        let (model, mut findings) = checkpoint.model();
+        let (answer, found) = crit_x::explore(args.what.into(), &images, &model);
+        findings.extend(found);
+        findings.extend(checkpoint.evidence_findings().clone());
+        findings.settle();
+        session.tell(&checkpoint, &findings);
+        if args.all_dumps {
+            session.ui.line(Text::evidence(checkpoint.full_name()).and(":"))?;
+        }
+        answer.write_to(&mut session.ui.stdout(), &escape)?;
+    }
+    Ok(())
+}

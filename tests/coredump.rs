@@ -1,0 +1,209 @@
+//! `coldcase coredump`: cores of the processes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use tempfile::TempDir;
+
+use crate::support::archives::{corpus, testdata, unpacked};
+use crate::support::elf::Core;
+use crate::support::program::{Ran, coldcase};
+use crate::support::truth::{Truth, number};
+
+/// Writes the cores of a checkpoint into a directory.
+fn dumped(arguments: &[&str]) -> (TempDir, Ran) {
+    let directory = TempDir::new().unwrap();
+    let output = directory.path().join("cores").into_os_string().into_string().unwrap();
+    let ran = coldcase(&[&["coredump", "--output", &output], arguments].concat()).run();
+    (directory, ran)
+}
+
+fn names(directory: &TempDir) -> BTreeSet<String> {
+    let entries = fs::read_dir(directory.path().join("cores")).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+fn core(directory: &TempDir, pid: u64) -> Vec<u8> {
+    fs::read(directory.path().join(format!("cores/core.{pid}"))).unwrap()
+}
+
+#[test]
+fn every_process_has_a_core_with_its_threads_and_planted_texts() {
+    for name in ["tiny", "counter", "counter-docker", "redis", "tiny-criu"] {
+        let truth = Truth::of(name);
+        let (directory, ran) = dumped(&[&truth.archive()]);
+        ran.ends_with(0);
+        let expected = truth.processes().iter().map(|process| format!("core.{}", process["pid"])).collect::<BTreeSet<_>>();
+        assert_eq!(names(&directory), expected, "{name}");
+        for process in truth.processes() {
+            let pid = process["pid"].as_u64().unwrap();
+            let bytes = core(&directory, pid);
+            let core = Core::read(&bytes);
+            assert_eq!(core.machine, 62);
+            let threads: BTreeSet<u64> = process["threads"].as_array().unwrap().iter().map(|thread| thread["tid"].as_u64().unwrap()).collect();
+            assert_eq!(core.threads().into_iter().collect::<BTreeSet<_>>(), threads, "{name}: {pid}");
+            assert_eq!(core.threads()[0], pid, "{name}: the main thread comes first");
+            for needle in truth.needles().iter().filter(|needle| needle.kind != "utf16le") {
+                for (_, address) in needle.dumped.iter().filter(|(other, _)| *other == pid) {
+                    let found = core.memory(*address, needle.text.len());
+                    assert_eq!(found, Some(needle.text.as_bytes().to_vec()), "{name}: {pid} at {address:x}");
+                }
+                for (_, address) in needle.live_only.iter().filter(|(other, _)| *other == pid) {
+                    // A clean page of a file: the file has it, the core does not.
+                    assert_eq!(core.memory(*address, needle.text.len()), None, "{name}: {pid} at {address:x}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn text_in_every_kind_of_memory_is_in_the_core_at_its_address() {
+    let truth = Truth::of("kitchen");
+    let (directory, ran) = dumped(&[&truth.archive()]);
+    let ran = ran.ends_with(0);
+    // Three zombies of 45 processes have nothing left.
+    assert_eq!(names(&directory).len(), 42, "{}", ran.told());
+    for pid in ["25", "26", "46"] {
+        assert!(ran.messages("note").iter().any(|note| note.contains(&format!("process {pid}:"))), "{}", ran.told());
+    }
+    for hit in truth.0["hits"].as_array().unwrap().iter().filter(|hit| hit["encoding"] == "ascii") {
+        let bytes = core(&directory, hit["pid"].as_u64().unwrap());
+        let text = truth.0["needles"][hit["name"].as_str().unwrap()].as_str().unwrap();
+        let found = Core::read(&bytes).memory(number(hit["addr"].as_str().unwrap()), text.len());
+        assert_eq!(found, Some(text.as_bytes().to_vec()), "{hit}");
+    }
+}
+
+#[test]
+fn a_core_is_readable_to_its_owner_alone_and_replaces_nothing() {
+    let archive = testdata("tiny.tar");
+    let (directory, ran) = dumped(&[&archive]);
+    ran.ends_with(0);
+    let path = directory.path().join("cores/core.1");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
+    fs::write(&path, "something else").unwrap();
+    let output = directory.path().join("cores").into_os_string().into_string().unwrap();
+    let again = coldcase(&["coredump", "--output", &output, &archive]).run().ends_with(2);
+    assert!(again.messages("error")[0].contains("core.1"), "{}", again.told());
+    assert_eq!(fs::read(&path).unwrap(), b"something else");
+    coldcase(&["coredump", "--force", "--output", &output, &archive]).run().ends_with(0);
+    assert_eq!(&fs::read(&path).unwrap()[..4], b"\x7fELF");
+}
+
+#[test]
+fn a_core_is_not_written_through_a_link() {
+    let directory = TempDir::new().unwrap();
+    let target = directory.path().join("target");
+    fs::write(&target, "precious").unwrap();
+    fs::create_dir(directory.path().join("cores")).unwrap();
+    std::os::unix::fs::symlink(&target, directory.path().join("cores/core.1")).unwrap();
+    let output = directory.path().join("cores").into_os_string().into_string().unwrap();
+    for force in [&[][..], &["--force"]] {
+        coldcase(&[&["coredump", "--output", &output], force, &[&testdata("tiny.tar")]].concat()).run();
+        assert_eq!(fs::read(&target).unwrap(), b"precious", "{force:?}");
+    }
+}
+
+#[test]
+fn only_the_processes_that_were_asked_for_are_written() {
+    let (directory, ran) = dumped(&["-p2", "-p3", &testdata("counter.tar.zst")]);
+    ran.ends_with(0);
+    assert_eq!(names(&directory), BTreeSet::from(["core.2".into(), "core.3".into()]));
+    let (_directory, ran) = dumped(&["--pid=99", &testdata("counter.tar.zst")]);
+    assert!(ran.status != 0 && ran.stderr.contains("99"), "{}", ran.told());
+}
+
+#[test]
+fn without_the_parent_a_core_has_holes_and_says_so() {
+    let truth = Truth::of("pre-final");
+    let needle = |text: &str| truth.needles().into_iter().find(|needle| needle.kind == text).unwrap();
+    let at = |text: &str| needle(text).dumped.first().unwrap().1;
+    let (directory, ran) = dumped(&[&truth.archive()]);
+    let ran = ran.ends_with(3);
+    assert!(ran.messages("gap").iter().any(|gap| gap.contains("parent")), "{}", ran.told());
+    let bytes = core(&directory, 1);
+    assert_eq!(Core::read(&bytes).memory(at("stays"), 10), None, "what is not there is not zeros");
+    assert_eq!(Core::read(&bytes).memory(at("new"), 10), Some(b"NEEDLE_PRE".to_vec()));
+    let (directory, ran) = dumped(&[&truth.archive(), &testdata("pre-checkpoint.tar.zst")]);
+    assert!(ran.status == 0, "{}", ran.told());
+    let bytes = core(&directory, 1);
+    assert_eq!(Core::read(&bytes).memory(at("stays"), 10), Some(b"NEEDLE_PRE".to_vec()));
+}
+
+#[test]
+fn a_pipe_gives_the_same_core_as_a_file() {
+    let archive = testdata("redis.tar.zst");
+    let (from_file, _) = dumped(&[&archive]);
+    let directory = TempDir::new().unwrap();
+    let output = directory.path().join("cores").into_os_string().into_string().unwrap();
+    coldcase(&["coredump", "--output", &output, "-"]).fed(fs::read(&archive).unwrap()).run().ends_with(0);
+    let (one, other) = (core(&from_file, 1), core(&directory, 1));
+    assert!(one == other, "{} and {} bytes", one.len(), other.len());
+}
+
+#[test]
+fn a_core_of_another_machine_is_written_alike() {
+    let (directory, ran) = dumped(&[&testdata("aarch64-16k.tar.zst")]);
+    ran.ends_with(0);
+    let bytes = core(&directory, 151);
+    let core = Core::read(&bytes);
+    assert_eq!((core.machine, core.threads()), (183, vec![151]));
+    assert_eq!(core.memory(0x5555_7896_0010, 18), Some(b"COLDCASE-HEAP-user".to_vec()));
+}
+
+/// Asserts that each byte of our core is that of gdb's core of the same frozen process, but where it can't be.
+#[track_caller]
+fn assert_same_memory(ours: &Core<'_>, reference: &Core<'_>, volatile: &BTreeSet<u64>, about: &str) {
+    let mut compared = 0;
+    for &(start, _, bytes) in &ours.loads {
+        for (index, page) in bytes.chunks(4096).enumerate() {
+            let address = start + index as u64 * 4096;
+            let Some(theirs) = reference.memory(address, page.len()) else { continue };
+            compared += 1;
+            assert!(page == theirs || volatile.contains(&address), "{about}: page {address:x} differs");
+        }
+    }
+    assert!(compared > 10, "{about}: {compared}");
+}
+
+#[test]
+fn memory_is_that_of_gdb_s_core_of_the_same_moment() {
+    let Some(corpus) = corpus() else { return };
+    for case in ["01-simple", "01-static", "02-threads", "04-tree", "05-python", "06-redis"] {
+        compare_case(&corpus.join(format!("cases/core/{case}.tar.zst")), case);
+    }
+    for case in ["01-looper-16k-max", "01-looper-4k-a72", "02-threads-4k-max", "04-mte-4k-max", "06-threads-old-4k"] {
+        compare_case(&corpus.join(format!("cases/aarch64/{case}.tar.zst")), case);
+    }
+}
+
+fn compare_case(archive: &Path, case: &str) {
+    let unpacked = unpacked(archive);
+    let root = unpacked.path().join(case);
+    let (directory, ran) = dumped(&[root.join("images").to_str().unwrap()]);
+    ran.ends_with(0);
+    let facts: serde_json::Value = serde_json::from_slice(&fs::read(root.join("facts.json")).unwrap()).unwrap();
+    for name in names(&directory) {
+        let pid = name.strip_prefix("core.").unwrap();
+        let reference = [format!("core.gcore.{pid}"), "core.gcore".into()].iter().find_map(|name| fs::read(root.join(name)).ok());
+        let reference = reference.unwrap_or_else(|| panic!("{case}: no core of {pid} by gdb"));
+        let ours = fs::read(directory.path().join("cores").join(&name)).unwrap();
+        let (ours, reference) = (Core::read(&ours), Core::read(&reference));
+        assert_eq!(ours.machine, reference.machine);
+        let sorted = |threads: Vec<u64>| threads.into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(sorted(ours.threads()), sorted(reference.threads()), "{case}: {pid}");
+        assert_same_memory(&ours, &reference, &volatile(&facts, pid), &format!("{case}: {pid}"));
+    }
+}
+
+/// The pages that changed between gdb's core and the dump: restartable sequences, which the kernel writes to.
+fn volatile(facts: &serde_json::Value, pid: &str) -> BTreeSet<u64> {
+    let ranges = facts["processes"][pid]["volatile_ranges"].as_array().cloned().unwrap_or_default();
+    let of_x86 = ranges.into_iter().map(|range| number(range.as_str().unwrap().split('-').next().unwrap()));
+    let differ = facts["checks"]["memory"]["differ"].as_array().cloned().unwrap_or_default();
+    let of_arm = differ.into_iter().filter_map(|page| page[0].as_str().map(number));
+    of_x86.chain(of_arm).map(|address| address & !0xfff).collect()
+}
