@@ -103,6 +103,7 @@ def facts(engine, truth):
     return known
 
 
+CHANGED = ("path", "type", "mode", "uid", "gid", "size", "sha256", "target", "mtime_ns")
 PROCESS = ("pid", "ppid", "comm", "exe", "cmdline", "environ", "cwd", "root", "uid", "gid", "threads", "fds")
 
 
@@ -115,6 +116,7 @@ def reduced(name):
         "parent_archive": truth.get("parent_archive"),
         "facts": facts(engine, truth),
         "processes": [{key: process.get(key) for key in PROCESS} for process in truth["processes"]],
+        "rootfs": [{key: it[key] for key in CHANGED if key in it} for it in truth.get("rootfs_changes") or []],
         "needles": [
             {
                 "kind": needle["kind"],
@@ -129,7 +131,8 @@ def reduced(name):
 
 
 WORKLOADS = {"kitchen": "kitchen.tar.zst", "criu-features": "criu-features.tar.zst", "hostile": "hostile.tar.zst"}
-WORKLOAD_PROCESS = ("pid", "ppid", "comm", "state", "exe", "cwd", "argv", "environ", "pgid_ns", "sid_ns", "exit_code", "uid", "gid")
+WORKLOAD_CHANGED = ("path", "type", "mode", "uid", "gid", "size", "sha256", "target", "mtime_ns")
+PROCESS = ("pid", "ppid", "comm", "state", "exe", "cwd", "argv", "environ", "pgid_ns", "sid_ns", "exit_code", "uid", "gid")
 
 
 def lines(path):
@@ -150,6 +153,7 @@ def workload(name):
         "threads": [
             {key: it[key] for key in ("pid", "tid", "comm")} for it in facts if it["kind"] == "thread" and it["src"] == "proc"
         ],
+        "rootfs": [{key: it[key] for key in CHANGED if key in it} for it in facts if it["kind"] == "rootfs"],
         "needles": texts if memory else {},
         "hits": [{key: hit[key] for key in keys if key in hit} for hit in memory],
     }

@@ -6,7 +6,9 @@
 // Helpers outside of test functions may fail loudly, too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
+mod aarch64;
 mod coredump;
+mod crit;
 mod damage;
 mod exit_status;
 mod generations;
@@ -17,6 +19,7 @@ mod inspect;
 mod list;
 mod naming;
 mod peer;
+mod rootfs;
 mod show;
 mod streaming;
 mod support;

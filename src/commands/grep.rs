@@ -135,8 +135,8 @@ fn options(session: &Session<'_>, args: &GrepArgs) -> anyhow::Result<Options> {
 
 fn gather<'c>(checkpoint: Checkpoint<'c>, answered: Answered<Search>, args: &GrepArgs) -> Answers<'c> {
     let Answered { question, memory, mut findings } = answered;
-    let (model, model_findings) = checkpoint.model();
-    findings.extend(model_findings);
+    // Names come from the model; what it lacks beside memory is no gap of a search.
+    let (model, _) = checkpoint.model();
     findings.extend(checkpoint.evidence_findings().clone());
     if question.is_truncated() {
         findings.gap("matches", "memory", format!("more than {}; raise --max-matches", args.max_matches));

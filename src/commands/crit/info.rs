@@ -5,11 +5,13 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::decode::image;
-use super::input;
+use super::input::Input;
+use super::subject::Subject;
 use crate::session::{Outcome, Session};
 
 /// Show an image's magic and how many entries it has
+///
+/// Of a damaged image the whole entries are counted, and the damage is told (exit status 3).
 #[derive(Args, Debug)]
 pub struct InfoArgs {
     /// The image, or `EVIDENCE//MEMBER`
@@ -22,8 +24,9 @@ pub struct InfoArgs {
 }
 
 pub fn run(session: &Session<'_>, args: &InfoArgs) -> Outcome {
-    let input = input::named(session, &args.file, args.member.as_deref())?;
+    let input = Input::named(session, &args.file, args.member.as_deref())?;
+    let subject = Subject::of(session, &input)?;
     let mut out = session.ui.stdout();
-    criu_images::json::info(&image(&input)?, &mut out)?;
+    subject.write_info(session, &mut out)?;
     Ok(out.write_all(b"\n")?)
 }

@@ -1,16 +1,25 @@
 //! `coldcase crit`: CRIU images as JSON, as crit shows them.
 
+mod archive;
+mod compress;
 mod decode;
+mod encode;
 mod info;
 mod input;
+mod output;
+mod page_size;
+mod pages;
+mod raw_pages;
+mod replacement;
 mod show;
+mod subject;
 mod x;
 
 use clap::{Args, Subcommand};
 
 use crate::session::{Outcome, Session};
 
-/// Decode CRIU images as crit does
+/// Decode and encode CRIU images as crit does
 ///
 /// Every FILE may also be a member of evidence: `counter.tar.zst//checkpoint/pstree.img`.
 #[derive(Args, Debug)]
@@ -23,6 +32,9 @@ pub struct CritArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     Decode(decode::DecodeArgs),
+    Encode(encode::EncodeArgs),
+    Compress(compress::CompressArgs),
+    Decompress(compress::DecompressArgs),
     Show(show::ShowArgs),
     Info(info::InfoArgs),
     X(x::XArgs),
@@ -31,6 +43,9 @@ enum Action {
 pub fn run(session: &Session<'_>, args: &CritArgs) -> Outcome {
     match &args.action {
         Action::Decode(args) => decode::run(session, args),
+        Action::Encode(args) => encode::run(session, args),
+        Action::Compress(args) => compress::run(session, args),
+        Action::Decompress(args) => compress::run_back(session, args),
         Action::Show(args) => show::run(session, args),
         Action::Info(args) => info::run(session, args),
         Action::X(args) => x::run(session, args),

@@ -6,11 +6,13 @@ use std::io::Write;
 use clap::Args;
 use criu_images::json::Options;
 
-use super::decode::decode;
-use super::input;
+use super::input::Input;
+use super::subject::Subject;
 use crate::session::{Outcome, Session};
 
 /// Show an image as indented JSON, numbers in the form that suits them
+///
+/// Of a damaged image the whole entries are shown, and the damage is told (exit status 3).
 #[derive(Args, Debug)]
 pub struct ShowArgs {
     /// The image, or `EVIDENCE//MEMBER`
@@ -27,8 +29,9 @@ pub struct ShowArgs {
 }
 
 pub fn run(session: &Session<'_>, args: &ShowArgs) -> Outcome {
-    let input = input::named(session, &args.file, args.member.as_deref())?;
+    let input = Input::named(session, &args.file, args.member.as_deref())?;
+    let subject = Subject::of(session, &input)?;
     let mut out = session.ui.stdout();
-    decode(&input, &Options { pretty: true, nopl: args.nopl, ..Options::default() }, &mut out)?;
+    subject.write(session, &Options { pretty: true, nopl: args.nopl, salvage: true }, &mut out)?;
     Ok(out.write_all(b"\n")?)
 }

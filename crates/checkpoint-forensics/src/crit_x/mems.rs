@@ -101,11 +101,14 @@ pub(super) fn tables(model: &Model) -> Vec<Mems<'_>> {
 
 fn table<'m>(process: &'m Process, files: &'m Files, numbers: &mut Numbers) -> Mems<'m> {
     let memory = process.memory.known().into_iter();
-    let all = memory.flat_map(|memory| memory.mappings.iter().chain(&memory.overlapping).chain(&memory.guards));
+    let all =
+        memory.flat_map(|memory| memory.mappings.iter().chain(&memory.overlapping).chain(&memory.guards));
     Mems {
         pid: process.pid,
         executable: process.executable().map(|id| names::path(files, id)),
-        mappings: all.map(|mapping| ShownMapping { mapping, behind: behind(mapping, files, numbers) }).collect(),
+        mappings: all
+            .map(|mapping| ShownMapping { mapping, behind: behind(mapping, files, numbers) })
+            .collect(),
     }
 }
 
@@ -122,7 +125,9 @@ fn behind<'m>(mapping: &Mapping, files: &'m Files, numbers: &mut Numbers) -> Beh
         Some(Word::Stack) => Behind::Stack,
         Some(Word::Vsyscall) => Behind::Vsyscall,
         Some(Word::Vdso) => Behind::Vdso,
-        None if mapping.flags & MAP_GROWSDOWN != 0 || mapping.kind == MappingKind::Stack => Behind::LikelyStack,
+        None if mapping.flags & MAP_GROWSDOWN != 0 || mapping.kind == MappingKind::Stack => {
+            Behind::LikelyStack
+        }
         None => Behind::Nothing,
     }
 }

@@ -77,7 +77,8 @@ impl Held {
 /// The dumped pages of all processes, in the order of the image; of a pre-dump by pid.
 pub(super) fn tables<'m>(images: &dyn FileSet, model: &'m Model, findings: &mut Findings) -> Vec<Rss<'m>> {
     if model.is_pre_dump {
-        let table = |pid| Rss { pid, entries: runs(images, pid, true, findings).map(listed), mappings: Vec::new() };
+        let table =
+            |pid| Rss { pid, entries: runs(images, pid, true, findings).map(listed), mappings: Vec::new() };
         return pagemap_pids(images).into_iter().map(table).collect();
     }
     // All processes of a machine have one page size; that of another one is better than none.
@@ -182,7 +183,8 @@ fn runs(images: &dyn FileSet, pid: Pid, is_expected: bool, findings: &mut Findin
     let name = format!("pagemap-{pid}.img");
     let what = format!("dumped pages of process {pid}");
     let Some(bytes) = images.file(&name) else {
-        let why = if images.has(&name) { "its bytes could not be read" } else { "the dump has no such image" };
+        let why =
+            if images.has(&name) { "its bytes could not be read" } else { "the dump has no such image" };
         if is_expected {
             findings.gap(what, &name, why);
         }

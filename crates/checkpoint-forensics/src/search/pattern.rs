@@ -3,7 +3,7 @@
 use memchr::memmem::Finder;
 use regex::bytes::{Regex, RegexBuilder};
 
-/// The longest match of a regular expression that is promised to be found whole where memory is stored in pieces, in bytes.
+/// The longest match of a regular expression that is promised to be found whole, in bytes.
 pub const REGEX_REACH: usize = 64 << 10;
 
 /// A compiled pattern.
@@ -81,6 +81,11 @@ impl Pattern {
                 from = found.end() + 1;
             },
         }
+    }
+
+    /// Whether what stands beside a match may decide whether it is one (`^`, `$`, `\b`): of a regular expression it is taken to.
+    pub(super) fn may_look_around(&self) -> bool {
+        matches!(self.kind, Kind::Regex(_))
     }
 
     /// How many bytes behind the start of a match may be needed to know it whole.

@@ -25,6 +25,9 @@ pub trait Question {
 
     /// Bytes of a want: its number in the list, how far into it they begin. Pieces of one want come in order; wants come in any order, and mixed.
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()>;
+
+    /// No more bytes will come: what came short stays short. Called once, at the end of [`answer`].
+    fn finish(&mut self) {}
 }
 
 /// A question that was answered, and what it was answered from.
@@ -140,7 +143,7 @@ pub fn answer<Q: Question>(
 ) -> Result<Answered<Q>> {
     let memory = Memory::of(case, id);
     let rider = ride.and_then(|ride| ride.take(case, id)).filter(|rider| rider.memory.stores_the_same(&memory));
-    let (question, wants, served) = match rider {
+    let (mut question, wants, served) = match rider {
         Some(rider) => (rider.question, rider.wants, rider.served),
         None => {
             let mut question = make();
@@ -152,6 +155,7 @@ pub fn answer<Q: Question>(
             (question, wants, served)
         }
     };
+    question.finish();
     let mut findings = memory.findings.clone();
     report_unserved(&memory, &wants, &served, &mut findings);
     Ok(Answered { question, memory, findings })
