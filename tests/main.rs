@@ -9,6 +9,7 @@
 mod aarch64;
 mod coredump;
 mod crit;
+mod crit_images;
 mod damage;
 mod exit_status;
 mod generations;

@@ -1,7 +1,9 @@
 //! `coldcase coredump`: processes as ELF cores for debuggers.
 
+use std::fs;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Written};
 use clap::{Args, ValueHint};
 use container_checkpoint::checkpoint::Checkpoint;
@@ -52,6 +54,9 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
         (session.open(&args.evidence), Vec::new())
     };
     let chosen = session.chosen(&case, &args.evidence);
+    if chosen.len() > 1 && !args.output.exists() {
+        fs::create_dir(&args.output).with_context(|| format!("cannot make {}", args.output.display()))?;
+    }
     for checkpoint in &chosen {
         let options = match chosen.len() {
             1 => options.clone(),

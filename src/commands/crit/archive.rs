@@ -12,7 +12,12 @@ use crate::present::text::Text;
 use crate::session::Session;
 
 /// Lists the members of an archive. What is damaged in it is told.
-pub fn list<'a>(session: &Session<'_>, kind: &'static Kind, bytes: &[u8], shown: &Text) -> Result<RawImage<'a>> {
+pub fn list<'a>(
+    session: &Session<'_>,
+    kind: &'static Kind,
+    bytes: &[u8],
+    shown: &Text,
+) -> Result<RawImage<'a>> {
     let stream = Box::new(Cursor::new(bytes.to_vec()));
     // One pass is enough: nothing needs to be kept on disk.
     let context = Context { spool: None, ..session.context.clone() };

@@ -78,7 +78,9 @@ fn rewrite(session: &Session<'_>, args: &DumpArgs, way: Way) -> Outcome {
         Way::Decompress => ("Decompressing", "not"),
     };
     if is_compressed == (way == Way::Compress) {
-        return Ok(session.ui.line(Text::own("Checkpoint in ").and(shown()).and(format_args!(" is {state} compressed")))?);
+        return Ok(session
+            .ui
+            .line(Text::own("Checkpoint in ").and(shown()).and(format_args!(" is {state} compressed")))?);
     }
     session.ui.line(Text::own(format_args!("{doing} checkpoint in ")).and(shown()))?;
     let dump = Dump::read(directory)?;
@@ -162,12 +164,19 @@ impl Dump {
         let done = match way {
             Way::Compress => {
                 let must_stay = self.raw.of(name);
-                compress::compress(bytes, self.page_size, &|vaddr| must_stay.contains(vaddr), buffered(source()?), &mut out)
+                compress::compress(
+                    bytes,
+                    self.page_size,
+                    &|vaddr| must_stay.contains(vaddr),
+                    buffered(source()?),
+                    &mut out,
+                )
             }
             Way::Decompress => compress::decompress(bytes, self.page_size, buffered(source()?), &mut out),
         };
         let done = done.with_context(|| pages_name.clone())?;
-        let draft = out.into_inner().map_err(IntoInnerError::into_error).with_context(|| pages_name.clone())?;
+        let draft =
+            out.into_inner().map_err(IntoInnerError::into_error).with_context(|| pages_name.clone())?;
         if way == Way::Compress {
             self.check(&done, &draft, source()?).with_context(|| pages_name.clone())?;
         }

@@ -45,7 +45,8 @@ pub fn run(session: &Session<'_>, args: &EncodeArgs) -> Outcome {
     };
     match &args.out {
         None if session.ui.stdout_is_terminal() => {
-            Err(anyhow::anyhow!("an image is no text: it does not go to a terminal")).hint("name a file with --out")?;
+            Err(anyhow::anyhow!("an image is no text: it does not go to a terminal"))
+                .hint("name a file with --out")?;
         }
         None => write(&mut session.ui.stdout())?,
         Some(path) => write_whole(path, &mut write)?,

@@ -51,7 +51,9 @@ impl Input {
             let name = path.file_name().map(|name| name.as_encoded_bytes().to_vec());
             let contents = match name.as_deref().and_then(pages_id) {
                 Some(id) => Contents::Pages(pages_beside(path, id)?),
-                None => Contents::Bytes(fs::read(path).with_context(|| format!("cannot read {}", path.display()))?),
+                None => Contents::Bytes(
+                    fs::read(path).with_context(|| format!("cannot read {}", path.display()))?,
+                ),
             };
             return Ok(Self { name, contents, shown });
         };
@@ -70,7 +72,9 @@ impl Input {
             return Ok(Self { name: Some(name), contents: Contents::Bytes(bytes), shown });
         };
         let beside = index.members().filter(|(_, other, sibling)| {
-            *other == layer && sibling.directory() == member.directory() && describes_pages(sibling.base_name())
+            *other == layer
+                && sibling.directory() == member.directory()
+                && describes_pages(sibling.base_name())
         });
         let beside = beside.filter_map(|(id, _, sibling)| {
             let name = String::from_utf8(sibling.base_name().to_vec()).ok()?;
@@ -104,7 +108,8 @@ fn pages_beside(path: &Path, id: u64) -> Result<Pages> {
     let mut beside = Vec::new();
     for entry in fs::read_dir(directory).with_context(cannot)? {
         let entry = entry.with_context(cannot)?;
-        let Some(name) = entry.file_name().into_string().ok().filter(|name| describes_pages(name.as_bytes())) else {
+        let Some(name) = entry.file_name().into_string().ok().filter(|name| describes_pages(name.as_bytes()))
+        else {
             continue;
         };
         // One that can't be read is as good as one that isn't there: the file is then described by its size.

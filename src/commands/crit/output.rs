@@ -26,7 +26,8 @@ pub fn write_whole(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> Result<
     let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As any new file: the user's mask takes away what it takes away.
     let permissions = Permissions::from_mode(0o666);
-    let file = tempfile::Builder::new().permissions(permissions).tempfile_in(directory).with_context(cannot)?;
+    let file =
+        tempfile::Builder::new().permissions(permissions).tempfile_in(directory).with_context(cannot)?;
     let mut out = BufWriter::new(file);
     write(&mut out)?;
     let file = out.into_inner().map_err(IntoInnerError::into_error).with_context(cannot)?;

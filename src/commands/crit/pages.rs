@@ -40,7 +40,9 @@ pub fn describe<'a>(session: &Session<'_>, pages: &Pages, shown: Text) -> Result
     let mut pieces = pagemap.pieces(page_size);
     for piece in pieces.by_ref() {
         match piece {
-            Ok(piece) => image.entries.push(Value::Object(entry(piece.vaddr, piece.length / page_size, &piece))),
+            Ok(piece) => {
+                image.entries.push(Value::Object(entry(piece.vaddr, piece.length / page_size, &piece)))
+            }
             Err(error) => {
                 session.ui.gap("pages from here on", Text::evidence(name), Text::own(error));
                 return Ok(image);
@@ -73,7 +75,9 @@ fn entry(vaddr: u64, count: u64, piece: &criu_images::pagemap::Piece) -> Object 
 /// The pagemap that names the pages file.
 fn pagemap_of(pages: &Pages) -> Option<(&str, Pagemap)> {
     let pagemaps = pages.beside.iter().filter(|(name, _)| name.starts_with("pagemap-"));
-    let read = |(name, bytes): &'_ (String, Vec<u8>)| Pagemap::parse(bytes).ok().map(|pagemap| (name.clone(), pagemap));
+    let read = |(name, bytes): &'_ (String, Vec<u8>)| {
+        Pagemap::parse(bytes).ok().map(|pagemap| (name.clone(), pagemap))
+    };
     let found = pagemaps.filter_map(read).find(|(_, pagemap)| u64::from(pagemap.pages_id) == pages.id)?;
     let (name, _) = pages.beside.iter().find(|(name, _)| *name == found.0)?;
     Some((name, found.1))

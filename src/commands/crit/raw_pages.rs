@@ -89,7 +89,8 @@ mod tests {
         }
         let addresses = raw.of("pagemap-1.img");
         assert_eq!(addresses.0, [0x1000..0x4000, 0x5000..0x6000]);
-        let found = [0xfff, 0x1000, 0x3fff, 0x4000, 0x5000, 0x6000].map(|address| addresses.contains(address));
+        let found =
+            [0xfff, 0x1000, 0x3fff, 0x4000, 0x5000, 0x6000].map(|address| addresses.contains(address));
         assert_eq!(found, [false, true, true, false, true, false]);
         assert!(!raw.of("pagemap-2.img").contains(0x1000));
     }

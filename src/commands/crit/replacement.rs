@@ -27,7 +27,8 @@ impl Replacements {
     /// The path of a file of the directory, which has to be a regular one: what a link points to is none of ours.
     pub fn path(&self, name: &str) -> Result<PathBuf> {
         let path = self.directory.join(name);
-        let metadata = fs::symlink_metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let metadata =
+            fs::symlink_metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
         if !metadata.is_file() {
             bail!("{} is no regular file", path.display());
         }
@@ -43,14 +44,16 @@ impl Replacements {
 
     /// A file for new contents, beside the old one.
     pub fn draft(&self) -> Result<NamedTempFile> {
-        NamedTempFile::new_in(&self.directory).with_context(|| format!("cannot write to {}", self.directory.display()))
+        NamedTempFile::new_in(&self.directory)
+            .with_context(|| format!("cannot write to {}", self.directory.display()))
     }
 
     /// Takes the new contents of a file, and gives them what the old file has beside its contents.
     pub fn add(&mut self, name: &str, draft: NamedTempFile) -> Result<()> {
         let path = self.path(name)?;
         let old = File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        copy_attributes(&old, draft.as_file()).with_context(|| format!("cannot make a file like {}", path.display()))?;
+        copy_attributes(&old, draft.as_file())
+            .with_context(|| format!("cannot make a file like {}", path.display()))?;
         self.files.push((name.to_owned(), draft));
         Ok(())
     }

@@ -36,7 +36,9 @@ impl<'i> Subject<'i> {
         };
         let raw = match raw::kind(name, bytes) {
             Some(kind) => match raw::read(kind, bytes) {
-                None if kind.name.starts_with("TMPFS") => Some(archive::list(session, kind, bytes, &input.shown())?),
+                None if kind.name.starts_with("TMPFS") => {
+                    Some(archive::list(session, kind, bytes, &input.shown())?)
+                }
                 raw => raw,
             },
             None => None,
@@ -52,20 +54,26 @@ impl<'i> Subject<'i> {
     /// Writes it as JSON. Of a damaged image that is what is whole; the damage is told.
     pub fn write(&self, session: &Session<'_>, options: &Options, out: &mut dyn Write) -> Result<()> {
         let mut out = out;
-        self.tell(session, match &self.form {
-            Form::Entries(image) => json::decode(image, options, &mut out),
-            Form::Raw(raw) => json::raw(raw, options, &mut out),
-        })
+        self.tell(
+            session,
+            match &self.form {
+                Form::Entries(image) => json::decode(image, options, &mut out),
+                Form::Raw(raw) => json::raw(raw, options, &mut out),
+            },
+        )
     }
 
     /// Writes its kind and how many entries it has, as [`Subject::write`].
     pub fn write_info(&self, session: &Session<'_>, out: &mut dyn Write) -> Result<()> {
         let mut out = out;
         let options = Options { salvage: true, ..Options::default() };
-        self.tell(session, match &self.form {
-            Form::Entries(image) => json::info(image, &options, &mut out),
-            Form::Raw(raw) => json::raw_info(raw, &options, &mut out),
-        })
+        self.tell(
+            session,
+            match &self.form {
+                Form::Entries(image) => json::info(image, &options, &mut out),
+                Form::Raw(raw) => json::raw_info(raw, &options, &mut out),
+            },
+        )
     }
 
     /// Makes damage a gap: with `salvage`, what is whole was written before it is told.

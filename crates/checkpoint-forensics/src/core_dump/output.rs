@@ -40,7 +40,11 @@ impl Outputs {
         let make = || {
             let directory =
                 path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            fs::create_dir_all(directory)?;
+            // Only the directory that was asked for is made, none above it: a typing error must not leave a trail.
+            match fs::create_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
             let file = tempfile::Builder::new().prefix(".core-").tempfile_in(directory)?;
             file.as_file().set_len(len)?;
             Ok(file.into_parts())

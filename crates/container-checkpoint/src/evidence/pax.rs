@@ -65,6 +65,12 @@ impl<'a> Layered<'a> {
         std::str::from_utf8(self.value(key)?).ok()?.parse().ok()
     }
 
+    /// All values of a key in the member's own records, in stored order, as decimal numbers; `None` when one is no number.
+    pub(crate) fn numbers(&self, key: &str) -> Option<Vec<u64>> {
+        let own = self.upper.records.iter().filter(|(name, _)| name == key.as_bytes());
+        own.map(|(_, value)| std::str::from_utf8(value).ok()?.parse().ok()).collect()
+    }
+
     /// The last value of a key as seconds with a fraction, possibly negative.
     pub(crate) fn time(&self, key: &str) -> Option<ModificationTime> {
         let text = std::str::from_utf8(self.value(key)?).ok()?;

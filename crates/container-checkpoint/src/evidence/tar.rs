@@ -6,11 +6,14 @@
 use std::io::{self, Read};
 
 use super::bytes::Bytes;
+use super::feed::Feed;
 use super::member::{Body, Member, MemberKind, ModificationTime, plain_path};
 use super::pax::{Layered, Pax};
-use super::sparse::{self, SparseMap};
+use super::sparse::{self, PaxMap, PaxSparse, Part, SparseMap};
+use super::tar_header::{checked_size, member_kind};
 
-const BLOCK: u64 = 512;
+/// A tar is made of blocks of this many bytes.
+pub(super) const BLOCK: u64 = 512;
 /// The most bytes of pax records that are taken for one member, or for all. Extended attributes may have 64 KiB each.
 const RECORDS_MAX: u64 = 1 << 20;
 /// The longest name that is taken, in bytes: Linux stops at 4096.
@@ -20,89 +23,6 @@ const DAMAGE_MAX: usize = 100;
 /// How many header blocks may stand in front of one member.
 const HEADERS_MAX: usize = 1000;
 
-/// What a tar is read from: bytes at an offset, or a stream.
-pub(crate) trait Feed {
-    /// How many bytes were taken or skipped so far.
-    fn position(&self) -> u64;
-    /// Fills as much of the buffer as there is.
-    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Skips bytes; how many there were to skip.
-    fn skip(&mut self, count: u64) -> io::Result<u64>;
-}
-
-/// A tar that can be read at any offset.
-pub(crate) struct Seekable<'a> {
-    bytes: &'a Bytes,
-    at: u64,
-}
-
-impl<'a> Seekable<'a> {
-    pub(crate) fn new(bytes: &'a Bytes) -> Self {
-        Self { bytes, at: 0 }
-    }
-}
-
-impl Feed for Seekable<'_> {
-    fn position(&self) -> u64 {
-        self.at
-    }
-
-    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.bytes.read_at(self.at, buffer)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-
-    fn skip(&mut self, count: u64) -> io::Result<u64> {
-        let count = count.min(self.bytes.len().saturating_sub(self.at));
-        self.at += count;
-        Ok(count)
-    }
-}
-
-/// A tar that goes by.
-pub(crate) struct Streamed<R> {
-    inner: R,
-    at: u64,
-}
-
-impl<R: Read> Streamed<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, at: 0 }
-    }
-}
-
-impl<R: Read> Read for Streamed<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.at += count as u64;
-        Ok(count)
-    }
-}
-
-impl<R: Read> Feed for Streamed<R> {
-    fn position(&self) -> u64 {
-        self.at
-    }
-
-    fn fill(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let mut done = 0;
-        while done < buffer.len() {
-            match self.read(&mut buffer[done..]) {
-                Ok(0) => break,
-                Ok(count) => done += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
-    }
-
-    fn skip(&mut self, count: u64) -> io::Result<u64> {
-        io::copy(&mut self.by_ref().take(count), &mut io::sink())
-    }
-}
-
 /// A member whose contents come next in the feed.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -110,8 +30,19 @@ pub(crate) struct Entry {
     pub(crate) member: Member,
     /// How many bytes of contents the archive stores.
     pub(crate) packed: u64,
-    /// For a sparse member: which parts of it are stored.
-    pub(crate) sparse: Option<SparseMap>,
+    /// How the member's contents are made of them.
+    pub(crate) contents: Contents,
+}
+
+/// How a member's contents are made of what the archive stores.
+#[derive(Debug)]
+pub(crate) enum Contents {
+    /// They are what is stored.
+    Whole,
+    /// They have holes.
+    Sparse(SparseMap),
+    /// It can't be known; why.
+    Unknown(&'static str),
 }
 
 /// How a walk ended.
@@ -154,9 +85,7 @@ impl<F: Feed> Walk<F> {
 
     /// Goes to the next member, behind whatever of the last one's contents was not taken.
     pub(crate) fn advance(&mut self) -> Result<Entry, Ending> {
-        let mut local = Pax::default();
-        let mut long_name = None;
-        let mut long_link = None;
+        let mut named = Named::default();
         let mut zero_blocks = 0;
         let mut bad_from: Option<u64> = None;
         let mut headers = 0;
@@ -176,6 +105,7 @@ impl<F: Feed> Walk<F> {
             self.next_header = at + BLOCK;
             if block.iter().all(|&byte| byte == 0) {
                 zero_blocks += 1;
+                named = Named::default();
                 if zero_blocks == 2 {
                     self.close_damage(&mut bad_from, at);
                     return Err(Ending::Complete);
@@ -186,20 +116,22 @@ impl<F: Feed> Walk<F> {
             let header = tar::Header::from_byte_slice(&block);
             let Some(size) = checked_size(header) else {
                 bad_from.get_or_insert(at);
+                // What was said of the next member was said of one that can't be found any more.
+                named = Named::default();
                 continue;
             };
             self.close_damage(&mut bad_from, at);
             match header.entry_type().as_byte() {
-                b'L' => long_name = Some(without_nul(self.extension(size, NAME_MAX)?)),
-                b'K' => long_link = Some(without_nul(self.extension(size, NAME_MAX)?)),
-                b'x' => local = Pax::parse(&self.extension(size, RECORDS_MAX)?),
+                b'L' => named.path = Some(without_nul(self.extension(size, NAME_MAX)?)),
+                b'K' => named.link = Some(without_nul(self.extension(size, NAME_MAX)?)),
+                b'x' => named.records = Pax::parse(&self.extension(size, RECORDS_MAX)?),
                 b'g' => {
                     let records = Pax::parse(&self.extension(size, RECORDS_MAX)?);
                     self.global.merge(records, RECORDS_MAX as usize);
                 }
                 _ => {
                     let global = std::mem::take(&mut self.global);
-                    let entry = self.entry(header, size, &local.over(&global), local.xattrs(), long_name, long_link);
+                    let entry = self.entry(header, size, named, &global);
                     self.global = global;
                     return entry;
                 }
@@ -217,20 +149,19 @@ impl<F: Feed> Walk<F> {
     where
         F: Read,
     {
-        sparse::Unpacked::new((&mut self.feed).take(entry.packed), entry.sparse.as_ref(), entry.member.size)
+        let size = entry.member.size;
+        match &entry.contents {
+            Contents::Whole => sparse::Unpacked::whole((&mut self.feed).take(entry.packed), size),
+            Contents::Sparse(map) => sparse::Unpacked::sparse((&mut self.feed).take(entry.packed), map, size),
+            Contents::Unknown(_) => sparse::Unpacked::whole((&mut self.feed).take(0), 0),
+        }
     }
 
-    fn entry(
-        &mut self,
-        header: &tar::Header,
-        header_size: u64,
-        pax: &Layered<'_>,
-        xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-        long_name: Option<Vec<u8>>,
-        long_link: Option<Vec<u8>>,
-    ) -> Result<Entry, Ending> {
+    fn entry(&mut self, header: &tar::Header, header_size: u64, named: Named, global: &Pax) -> Result<Entry, Ending> {
+        let xattrs = named.records.xattrs();
+        let pax = named.records.over(global);
         let mut packed = pax.number("size").unwrap_or(header_size);
-        let stored = pax.value("path").map(<[u8]>::to_vec).or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
+        let stored = pax.value("path").map(<[u8]>::to_vec).or(named.path).unwrap_or_else(|| header.path_bytes().into_owned());
         let kind = member_kind(header, &stored);
         if !matches!(kind, MemberKind::File | MemberKind::Other(_)) {
             packed = 0; // links, devices and directories have no contents whatever their size field says
@@ -239,10 +170,10 @@ impl<F: Feed> Walk<F> {
         let link = pax
             .value("linkpath")
             .map(<[u8]>::to_vec)
-            .or(long_link)
+            .or(named.link)
             .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned))
             .filter(|_| matches!(kind, MemberKind::Symlink | MemberKind::HardLink));
-        let mut member = Member {
+        let member = Member {
             path: plain_path(&stored).to_vec(),
             kind,
             size: packed,
@@ -258,61 +189,57 @@ impl<F: Feed> Walk<F> {
             xattrs,
             body: Body::Passing,
         };
-        let contents_end = |from: u64, packed: u64| from.saturating_add(packed).saturating_add(padding(packed));
         let data = self.next_header;
         self.next_header = contents_end(data, packed);
-
-        let mut sparse = None;
-        if header.entry_type().is_gnu_sparse() {
-            let (map, size, extra) = self.gnu_sparse(header)?;
-            self.next_header = contents_end(data + extra, packed);
-            member.size = size;
-            sparse = Some(map);
-        } else if let Some(form) = sparse::PaxSparse::of(pax) {
-            if let Some(name) = form.name {
-                member.path = plain_path(name).to_vec();
-            }
-            let map = match form.map {
-                Some(map) => map,
-                None => {
-                    let before = self.feed.position();
-                    let map = sparse::read_leading_map(&mut self.feed, packed).map_err(|error| self.failed(error))?;
-                    packed = packed.saturating_sub(self.feed.position() - before);
-                    map
-                }
-            };
-            member.size = form.size;
-            sparse = Some(map);
+        if kind == MemberKind::File && header.entry_type().is_gnu_sparse() {
+            let (size, parts, blocks) = self.gnu_sparse(header)?;
+            self.next_header = contents_end(data.saturating_add(blocks), packed);
+            return Ok(sparse_entry(member, packed, size, parts));
         }
-        if let Some(map) = &mut sparse {
-            map.clip(member.size, packed);
-            member.holes = member.size - map.stored();
+        if let (MemberKind::File, Some(form)) = (kind, PaxSparse::of(&pax)) {
+            return self.pax_sparse(member, packed, form);
         }
-        Ok(Entry { member, packed, sparse })
+        Ok(Entry { member, packed, contents: Contents::Whole })
     }
 
-    /// The map in an old GNU header and the extension blocks behind it; the member's size; how many bytes the extension blocks take.
-    fn gnu_sparse(&mut self, header: &tar::Header) -> Result<(SparseMap, u64, u64), Ending> {
-        let Some(gnu) = header.as_gnu() else { return Ok((SparseMap::default(), 0, 0)) };
-        let mut map = SparseMap::default();
-        map.extend_gnu(&gnu.sparse);
+    /// The size in an old GNU header, its map with the extension blocks behind it, and how many bytes these blocks take.
+    fn gnu_sparse(&mut self, header: &tar::Header) -> Result<(Option<u64>, Option<Vec<Part>>, u64), Ending> {
+        let Some(gnu) = header.as_gnu() else { return Ok((None, None, 0)) };
+        let mut parts = sparse::gnu_parts(&gnu.sparse);
         let mut extended = gnu.is_extended();
-        let mut extra = 0;
+        let mut taken = 0;
         while extended {
             let mut block = tar::GnuExtSparseHeader::new();
             if self.take(block.as_mut_bytes())? < BLOCK as usize {
                 break;
             }
-            extra += BLOCK;
-            extended = map.extend_gnu(block.sparse()) && block.is_extended();
+            taken += BLOCK;
+            parts = parts.zip(sparse::gnu_parts(block.sparse())).map(|(known, more)| [known, more].concat());
+            extended = block.is_extended() && parts.as_ref().is_none_or(|parts| parts.len() < sparse::PARTS_MAX);
         }
-        Ok((map, gnu.real_size().unwrap_or_default(), extra))
+        Ok((gnu.real_size().ok(), parts, taken))
+    }
+
+    fn pax_sparse(&mut self, mut member: Member, mut packed: u64, form: PaxSparse<'_>) -> Result<Entry, Ending> {
+        if let Some(name) = form.name {
+            member.path = plain_path(name).to_vec();
+        }
+        let parts = match form.map {
+            PaxMap::Recorded(parts) => parts,
+            PaxMap::Leading => {
+                let before = self.feed.position();
+                let parts = sparse::read_leading_map(&mut self.feed, packed).map_err(|error| self.failed(error))?;
+                packed = packed.saturating_sub(self.feed.position() - before);
+                parts
+            }
+        };
+        Ok(sparse_entry(member, packed, form.size, parts))
     }
 
     /// The contents of a name or pax record.
     fn extension(&mut self, size: u64, most: u64) -> Result<Vec<u8>, Ending> {
         let data = self.next_header;
-        self.next_header = data.saturating_add(size).saturating_add(padding(size));
+        self.next_header = contents_end(data, size);
         let mut contents = Vec::new();
         let mut left = size.min(most);
         while left > 0 {
@@ -354,36 +281,32 @@ impl<F: Feed> Walk<F> {
     }
 }
 
-/// Whether these first bytes of a stream are a tar header.
-pub(crate) fn looks_like_tar(head: &[u8]) -> bool {
-    head.len() >= BLOCK as usize && checked_size(tar::Header::from_byte_slice(&head[..BLOCK as usize])).is_some()
+/// What header blocks in front of a member say of it.
+#[derive(Default)]
+struct Named {
+    records: Pax,
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
 }
 
-/// The size field of a header whose checksum is right.
-fn checked_size(header: &tar::Header) -> Option<u64> {
-    let bytes = header.as_bytes();
-    // The sum over all bytes, the checksum's own eight taken as blanks.
-    let sum: u32 = bytes.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
-    (header.cksum().ok()? == sum).then(|| header.entry_size().ok()).flatten()
-}
-
-fn member_kind(header: &tar::Header, stored: &[u8]) -> MemberKind {
-    let device = || {
-        let number = |part: io::Result<Option<u32>>| part.ok().flatten().unwrap_or_default();
-        (number(header.device_major()), number(header.device_minor()))
+/// A sparse member of this size, if that and its map make sense.
+fn sparse_entry(mut member: Member, packed: u64, size: Option<u64>, parts: Option<Vec<Part>>) -> Entry {
+    let contents = match (size, parts) {
+        (Some(size), Some(parts)) => {
+            member.size = size;
+            SparseMap::checked(parts, size, packed).map_or_else(Contents::Unknown, Contents::Sparse)
+        }
+        _ => Contents::Unknown("its size or its map of stored parts can't be read"),
     };
-    match header.entry_type().as_byte() {
-        // Before POSIX a directory was a file whose name ends in a slash.
-        0 | b'0' | b'7' if stored.ends_with(b"/") => MemberKind::Directory,
-        0 | b'0' | b'7' | b'S' => MemberKind::File,
-        b'1' => MemberKind::HardLink,
-        b'2' => MemberKind::Symlink,
-        b'3' => MemberKind::CharDevice(device().0, device().1),
-        b'4' => MemberKind::BlockDevice(device().0, device().1),
-        b'5' => MemberKind::Directory,
-        b'6' => MemberKind::Fifo,
-        other => MemberKind::Other(other),
+    if let Contents::Sparse(map) = &contents {
+        member.holes = member.size - map.stored();
     }
+    Entry { member, packed, contents }
+}
+
+/// Where the contents that begin there end, in whole blocks.
+fn contents_end(from: u64, packed: u64) -> u64 {
+    from.saturating_add(packed).saturating_add(padding(packed))
 }
 
 /// How many bytes fill the last block.
@@ -401,8 +324,9 @@ fn without_nul(mut name: Vec<u8>) -> Vec<u8> {
 /// Where an entry's contents lie in a tar that can be read at any offset.
 pub(crate) fn body_of(bytes: &Bytes, at: u64, entry: &Entry) -> Bytes {
     let packed = bytes.slice(at..at.saturating_add(entry.packed));
-    match &entry.sparse {
-        None => packed,
-        Some(map) => map.spread(&packed, entry.member.size),
+    match &entry.contents {
+        Contents::Whole => packed,
+        Contents::Sparse(map) => map.spread(&packed, entry.member.size),
+        Contents::Unknown(_) => Bytes::default(),
     }
 }

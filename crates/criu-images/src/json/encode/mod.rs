@@ -151,13 +151,14 @@ struct Document<'j> {
 
 impl<'j> Document<'j> {
     fn read(text: &'j [u8]) -> Result<Self, EncodeError> {
-        let (mut magic, mut entries, mut side) = (None, None, None);
+        let (mut magic, mut raw, mut entries, mut side) = (None, None, None, None);
         let mut parser = Parser::new(text);
         parser.expect(b'{')?;
         if !parser.take(b'}') {
             loop {
                 match parser.key()?.as_slice() {
                     b"magic" => magic = Some(parser.tree()?),
+                    b"raw" => raw = Some(parser.tree()?),
                     b"entries" => {
                         entries = Some(parser.clone());
                         parser.skip()?;
@@ -174,7 +175,14 @@ impl<'j> Document<'j> {
         parser.end()?;
 
         let missing = |key: &str| EncodeError::Document { what: format!("the key {key:?} is missing") };
-        let Some(Json::Text(name)) = magic else { return Err(missing("magic")) };
+        let name = match (magic, raw) {
+            (Some(Json::Text(name)), _) => name,
+            (_, Some(Json::Text(name))) => {
+                let what = format!("the text describes a raw file, {}", String::from_utf8_lossy(&name));
+                return Err(EncodeError::Document { what });
+            }
+            _ => return Err(missing("magic")),
+        };
         let name = String::from_utf8_lossy(&name);
         let kind = kinds::by_name(&name)
             .filter(|kind| !matches!(kind.entries, Entries::Raw(_)))
