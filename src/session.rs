@@ -12,11 +12,16 @@ use container_checkpoint::gap::{Findings, Gap, Note};
 use container_checkpoint::memory::{Question, Ride};
 use container_checkpoint::naming::Locator;
 use serde_json::{Map, Value};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use crate::cli::GlobalOptions;
 use crate::present::json;
 use crate::present::text::Text;
 use crate::ui::Ui;
+
+/// So many notes on one checkpoint are told one by one: a hostile archive has as many as it likes.
+const NOTES_TOLD: usize = 20;
 
 /// The evidence that a command is given.
 #[derive(Args, Clone, Debug)]
@@ -51,6 +56,17 @@ impl<'u> Session<'u> {
         let limits = Limits { metadata: options.max_metadata, ..Limits::default() };
         let context = Context { limits, threads: options.threads().get(), spool: options.spool.clone(), ..Context::default() };
         Self { ui, context }
+    }
+
+    /// From here on, a signal to end makes readers stop and what is half written go away; a second one ends the program at once. For commands that write files: a
+    /// piece of the victim's memory must not be left behind.
+    pub fn end_cleanly_on_signals(&self) -> Result<()> {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            // The order matters: the first signal finds the flag unset here and sets it below.
+            flag::register_conditional_shutdown(signal, 128 + signal, self.context.cancel.clone())?;
+            flag::register(signal, self.context.cancel.clone())?;
+        }
+        Ok(())
     }
 
     /// Opens all evidence. What can't be opened is told, and stops nothing.
@@ -107,9 +123,13 @@ impl<'u> Session<'u> {
         for Gap { what, place, why } in &findings.gaps {
             self.ui.gap(Text::evidence(what), evidence.clone().and("//").and_evidence(place), Text::evidence(why));
         }
-        for Note { what, place, why } in &findings.notes {
+        for Note { what, place, why } in findings.notes.iter().take(NOTES_TOLD) {
             let text = Text::evidence(format!(": {what} ({place}): {why}"));
             self.ui.note(evidence.clone().and(text));
+        }
+        let untold = findings.notes.len().saturating_sub(NOTES_TOLD);
+        if untold > 0 {
+            self.ui.note(evidence.and(format_args!(": {untold} more notes; --format json has them all")));
         }
     }
 }

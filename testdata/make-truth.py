@@ -131,8 +131,7 @@ def reduced(name):
 
 
 WORKLOADS = {"kitchen": "kitchen.tar.zst", "criu-features": "criu-features.tar.zst", "hostile": "hostile.tar.zst"}
-WORKLOAD_CHANGED = ("path", "type", "mode", "uid", "gid", "size", "sha256", "target", "mtime_ns")
-PROCESS = ("pid", "ppid", "comm", "state", "exe", "cwd", "argv", "environ", "pgid_ns", "sid_ns", "exit_code", "uid", "gid")
+WORKLOAD_PROCESS = ("pid", "ppid", "comm", "state", "exe", "cwd", "argv", "environ", "pgid_ns", "sid_ns", "exit_code", "uid", "gid")
 
 
 def lines(path):

@@ -103,12 +103,16 @@ fn deletions_links_and_special_files_of_the_hostile_container_are_told() {
             // A directory of the image that was replaced by a link to /etc: podman loses it.
             "symlink" if path == b"/img/dir" => assert!(told.is_none()),
             "symlink" if !LEFT_OUT.contains(&about.as_str()) => {
-                let told = told.unwrap_or_else(|| panic!("{about} is missing"));
+                let mut told = told.unwrap_or_else(|| panic!("{about} is missing"));
+                if told["type"] == "hardlink" {
+                    // Two names of one symbolic link: the tar has the second one as a link to the first.
+                    told = &ours[&[b"/", exact(told, "link").unwrap().as_slice()].concat()];
+                }
                 let target = match live["target"].as_str() {
                     Some(text) => text.as_bytes().to_vec(),
                     None => path_of(&serde_json::json!({ "path": live["target"] }))[1..].to_vec(),
                 };
-                assert_eq!(exact(told, "target").or_else(|| exact(told, "link")), Some(target), "{about}: {told}");
+                assert_eq!(exact(told, "link"), Some(target), "{about}: {told}");
             }
             "socket" => assert!(told.is_none(), "{about}"),
             "fifo" | "chr" | "blk" => assert!(told.is_some(), "{about} is missing"),

@@ -41,6 +41,7 @@ pub struct CoredumpArgs {
 }
 
 pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
+    session.end_cleanly_on_signals()?;
     let options = Options {
         directory: args.output.clone(),
         pids: args.pid.iter().copied().map(Pid).collect(),
@@ -118,7 +119,9 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         let text = Text::evidence(checkpoint.full_name()).and(format_args!(": no core of process {}: ", skipped.pid));
         session.ui.note(text.and(Text::evidence(skipped.why.to_string())));
     }
-    if answer.written.is_empty() {
+    if model.is_pre_dump {
+        session.ui.note(Text::evidence(checkpoint.full_name()).and(": a pre-dump holds memory and no processes: no core"));
+    } else if answer.written.is_empty() {
         let pids = if answer.skipped.is_empty() { "no process in the dump" } else { "no process of which a core could be written" };
         session.ui.gap("cores", Text::evidence(checkpoint.full_name()), pids);
     }

@@ -1,5 +1,6 @@
 //! `coldcase grep`: where in the memory of which process something stands.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
@@ -158,9 +159,9 @@ fn gather<'c>(checkpoint: Checkpoint<'c>, answered: Answered<Search>, args: &Gre
     Answers { checkpoint, model, memory, matches, findings }
 }
 
-/// Whether a process is one of the dump's, not left over of another. A pre-dump does not list its processes.
+/// Whether a process is one of the dump's, not left over of another. A pre-dump does not list its processes, and a broken list leaves some out.
 fn lived(model: &Model, pid: Pid) -> bool {
-    model.is_pre_dump || model.processes.get(pid).is_some()
+    model.is_pre_dump || !model.processes.is_whole() || model.processes.get(pid).is_some()
 }
 
 impl Answers<'_> {
@@ -218,14 +219,17 @@ fn print_counts(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
         Column::whole("MATCHES"),
     ]);
     for answers in all {
+        let mut counts: HashMap<Pid, u64> = HashMap::new();
+        for found in &answers.matches {
+            // A process that sees the same bytes at two addresses has two matches.
+            found.sightings.iter().for_each(|(pid, _)| *counts.entry(*pid).or_default() += 1);
+        }
         for space in answers.memory.spaces.iter().filter(|space| lived(&answers.model, space.pid)) {
-            let here = |found: &&Match| found.sightings.iter().any(|(pid, _)| *pid == space.pid);
-            let count = answers.matches.iter().filter(here).count();
             table.row([
                 if several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
                 Cell::own(space.pid),
                 answers.command(space.pid).map_or_else(Cell::empty, Cell::evidence),
-                Cell::own(count),
+                Cell::own(counts.get(&space.pid).copied().unwrap_or_default()),
             ]);
         }
     }

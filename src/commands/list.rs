@@ -1,15 +1,14 @@
 //! `coldcase list`: the checkpoints that lie in directories.
 
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
 use container_checkpoint::case::{Case, Choice, DumpId};
 use container_checkpoint::checkpoint::Checkpoint;
-use container_checkpoint::container::ContainerInfo;
 use container_checkpoint::error::Error;
 use container_checkpoint::evidence::Nobody;
-use container_checkpoint::gap::Findings;
 use container_checkpoint::naming::Locator;
 use serde_json::Value;
 
@@ -38,61 +37,76 @@ pub struct ListArgs {
 }
 
 pub fn run(session: &Session<'_>, args: &ListArgs) -> Outcome {
-    let mut case = Case::default();
+    let mut found = Found { documents: Vec::new(), table: table() };
     for directory in &args.directories {
         match entries(directory) {
-            Ok(paths) => paths.iter().for_each(|path| case.add(Locator::whole(path), &session.context, &mut Nobody)),
-            Err(error) => session.ui.error(Text::own("cannot list ").and_evidence(directory.as_os_str().as_encoded_bytes()).and(format_args!(": {error}"))),
+            Ok(paths) => paths.iter().for_each(|path| found.look_at(session, path)),
+            Err(error) => {
+                let text = Text::own("cannot list ").and_evidence(directory.as_os_str().as_bytes());
+                session.ui.error(text.and(format_args!(": {error}")));
+            }
         }
     }
-    for (_, error) in &case.failures {
-        // That something else lies there is no failure; that something can't be looked at is.
-        if !matches!(error, Error::NotEvidence { .. }) {
-            session.ui.error(Text::own(error));
+    match args.format {
+        Format::Json => Ok(session.ui.json(&found.documents)?),
+        Format::Table if found.documents.is_empty() => {
+            let names: Vec<&[u8]> = args.directories.iter().map(|path| path.as_os_str().as_bytes()).collect();
+            Ok(session.ui.line(Text::own("No checkpoints found in ").and_evidence(names.join(&b", "[..])))?)
         }
+        Format::Table => Ok(session.ui.table(&found.table)?),
     }
-    let found = case.evidences.iter().enumerate().flat_map(|(evidence, opened)| {
-        let dumps = opened.chosen(Choice::All).unwrap_or_default();
-        dumps.into_iter().map(move |dump| DumpId { evidence, dump })
-    });
-    let rows: Vec<_> = found.map(|id| Checkpoint::new(&case, id)).map(|checkpoint| (checkpoint, checkpoint.container())).collect();
-    for (checkpoint, _) in &rows {
-        session.tell(checkpoint, checkpoint.evidence_findings());
-    }
-    if args.format == Format::Json {
-        let row = |(checkpoint, (info, findings)): &(Checkpoint<'_>, (ContainerInfo, Findings))| {
-            document(checkpoint, summary::summary(checkpoint, info, checkpoint.sizes()), findings)
-        };
-        return Ok(session.ui.json(&rows.iter().map(row).collect::<Vec<Value>>())?);
-    }
-    print_table(session, args, &rows)
 }
 
-fn print_table(session: &Session<'_>, args: &ListArgs, rows: &[(Checkpoint<'_>, (ContainerInfo, Findings))]) -> Outcome {
-    let names: Vec<String> = args.directories.iter().map(|path| path.to_string_lossy().into_owned()).collect();
-    if rows.is_empty() {
-        return Ok(session.ui.line(Text::own("No checkpoints found in ").and_evidence(names.join(", ")))?);
+/// What was found so far. Evidence is closed again as soon as its rows are made: a node may hold hundreds.
+struct Found {
+    documents: Vec<Value>,
+    table: Table<6>,
+}
+
+impl Found {
+    fn look_at(&mut self, session: &Session<'_>, path: &Path) {
+        let mut case = Case::default();
+        case.add(Locator::whole(path), &session.context, &mut Nobody);
+        for (_, error) in &case.failures {
+            // That something else lies there is no failure; that something can't be looked at is.
+            if !matches!(error, Error::NotEvidence { .. }) {
+                session.ui.error(Text::own(error));
+            }
+        }
+        for (evidence, opened) in case.evidences.iter().enumerate() {
+            for dump in opened.chosen(Choice::All).unwrap_or_default() {
+                self.add(session, &Checkpoint::new(&case, DumpId { evidence, dump }));
+            }
+        }
     }
-    let mut table = Table::new([
+
+    fn add(&mut self, session: &Session<'_>, checkpoint: &Checkpoint<'_>) {
+        let (info, mut findings) = checkpoint.container();
+        findings.extend(checkpoint.evidence_findings().clone());
+        findings.settle();
+        session.tell(checkpoint, &findings);
+        self.documents.push(document(checkpoint, summary::summary(checkpoint, &info, checkpoint.sizes()), &findings));
+        let text = |field: Option<&String>| Cell::from(field.map(Text::evidence));
+        self.table.row([
+            text(info.pod.namespace.known()),
+            text(info.pod.name.known()),
+            text(info.name.known()),
+            Cell::own(info.engine.name()),
+            Cell::own(checkpointed_text(session.ui.clock(), &info)),
+            Cell::evidence(checkpoint.full_name()),
+        ]);
+    }
+}
+
+fn table() -> Table<6> {
+    Table::new([
         Column::wrapped("NAMESPACE"),
         Column::wrapped("POD"),
         Column::wrapped("CONTAINER"),
         Column::whole("ENGINE"),
         Column::wrapped("TIME CHECKPOINTED"),
         Column::wrapped("CHECKPOINT NAME"),
-    ]);
-    for (checkpoint, (info, _)) in rows {
-        let text = |field: Option<&String>| Cell::from(field.map(Text::evidence));
-        table.row([
-            text(info.pod.namespace.known()),
-            text(info.pod.name.known()),
-            text(info.name.known()),
-            Cell::own(info.engine.name()),
-            Cell::own(checkpointed_text(session.ui.clock(), info)),
-            Cell::evidence(checkpoint.full_name()),
-        ]);
-    }
-    Ok(session.ui.table(&table)?)
+    ])
 }
 
 /// What lies in a directory, by name.

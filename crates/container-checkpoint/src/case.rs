@@ -6,8 +6,12 @@ use std::io::{self, Read};
 use crate::context::Context;
 use crate::dump::{self, Dump};
 use crate::error::{Error, Result};
-use crate::evidence::{Body, Evidence, Index, Member, MemberId, Passenger};
+use crate::evidence::{Body, Evidence, Index, Member, MemberId, MemberKind, Passenger};
+use crate::gap::Findings;
 use crate::naming::Locator;
+
+/// How many dumps a message names.
+const NAMES_TOLD: usize = 20;
 
 /// All the evidence that was given.
 #[derive(Debug, Default)]
@@ -57,8 +61,10 @@ impl Case {
     }
 
     /// Adds evidence that was opened already.
-    pub fn add_opened(&mut self, evidence: Evidence, locator: Locator) {
-        let dumps = dump::find(evidence.index());
+    pub fn add_opened(&mut self, mut evidence: Evidence, locator: Locator) {
+        let mut findings = Findings::default();
+        let dumps = dump::find_with(evidence.index(), &mut findings);
+        evidence.add_findings(findings);
         self.evidences.push(Opened { evidence, locator, dumps });
     }
 
@@ -120,35 +126,40 @@ impl Opened {
     }
 
     fn names(&self) -> String {
-        self.dumps.iter().map(|dump| dump.name.as_str()).collect::<Vec<_>>().join(", ")
+        let named: Vec<_> = self.dumps.iter().take(NAMES_TOLD).map(|dump| dump.name.as_str()).collect();
+        match self.dumps.len() - named.len() {
+            0 => named.join(", "),
+            more => format!("{} and {more} more", named.join(", ")),
+        }
     }
 
     /// Finds a member by the words behind the evidence: `DUMP//MEMBER`, a path in the archive, or the name of an image of the only dump.
     ///
     /// # Errors
-    /// When nothing has that name.
+    /// When nothing has that name, or it is no file.
     pub fn member(&self, words: &str) -> Result<MemberId> {
         let index = self.evidence.index();
         let no_such = || Error::NoSuchMember { evidence: self.name().into(), name: words.into() };
+        let of = |dump: &Dump, name: &[u8]| dump.image_files(index).entry(name).or_else(|| dump.bundle_files(index).entry(name));
         if let Some((dump, member)) = words.split_once("//") {
-            let dump = &self.dumps[self.named(dump)?];
-            let path = member.as_bytes();
-            return dump.image_files(index).member(path).or_else(|| dump.bundle_files(index).member(path)).ok_or_else(no_such);
+            return of(&self.dumps[self.named(dump)?], member.as_bytes()).ok_or_else(no_such);
         }
         let path = words.as_bytes();
         let anywhere = index.layers().find_map(|(layer, _)| index.find(layer, path));
-        let in_only_dump = || match self.dumps.as_slice() {
-            [dump] => dump.image_files(index).member(path).or_else(|| dump.bundle_files(index).member(path)),
-            _ => None,
-        };
-        anywhere.or_else(in_only_dump).ok_or_else(no_such)
+        let in_only_dump = || if let [dump] = self.dumps.as_slice() { of(dump, path) } else { None };
+        let id = anywhere.or_else(in_only_dump).ok_or_else(no_such)?;
+        match index.member(index.resolved(id)).kind {
+            MemberKind::File | MemberKind::Other(_) => Ok(id),
+            _ => Err(Error::NotAFile(format!("{}//{words}", self.name()))),
+        }
     }
 
-    /// The whole contents of a member, in another pass if they only go by.
+    /// The whole contents of a member, through hard links, and in another pass if they only go by.
     ///
     /// # Errors
     /// When they are larger than the limit for metadata, or can't be read.
     pub fn read_member(&self, id: MemberId, context: &Context) -> Result<Cow<'_, [u8]>> {
+        let id = self.evidence.index().resolved(id);
         let member = self.evidence.index().member(id);
         let what = || format!("{}//{}", self.name(), String::from_utf8_lossy(&member.path));
         let limit = context.limits.metadata;

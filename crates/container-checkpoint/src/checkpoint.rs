@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use crate::case::{Case, DumpId};
 use crate::container::ContainerInfo;
 use crate::engine::{self, FileTimes, OciFacts};
-use crate::evidence::{LayerId, MemberKind};
+use crate::evidence::LayerId;
 use crate::files::FileSet;
 use crate::gap::Findings;
 use crate::model::Model;
@@ -98,7 +98,7 @@ impl<'c> Checkpoint<'c> {
         let images = dump.image_files(index);
         for id in images.members() {
             let member = index.member(id);
-            let size = index.member(index.resolved(id)).size;
+            let size = member.size;
             sizes.images = sizes.images.saturating_add(size);
             let starts = |start: &str| member.base_name().starts_with(start.as_bytes());
             if starts("pages-") {
@@ -116,8 +116,7 @@ impl<'c> Checkpoint<'c> {
 
     fn size_of_layer(&self, layer: LayerId) -> Option<u64> {
         let index = self.case.evidence(self.id).index();
-        let (_, found) = index.layers().find(|(id, _)| *id == layer)?;
-        Some(index.member(index.find(found.outer?, &found.origin)?).size)
+        Some(index.member(index.layer(layer).member?).size)
     }
 
     fn oci_facts(&self) -> Option<OciFacts> {
@@ -128,7 +127,7 @@ impl<'c> Checkpoint<'c> {
             Some(index.contents(index.find(LayerId::TOP, &path)?)?.into_owned())
         };
         Some(OciFacts {
-            annotations: manifest.annotations.clone(),
+            annotations: manifest.annotations().cloned().collect(),
             descriptors: manifest.descriptors.clone(),
             runtime_spec: blob(oci::CONFIG_PROTO),
             runtime_options: blob(oci::RUNTIME_OPTIONS_PROTO),
@@ -142,7 +141,7 @@ impl<'c> Checkpoint<'c> {
         let images = dump.image_files(index).members().into_iter();
         FileTimes {
             config_dump: dump.bundle_files(index).member(b"config.dump").and_then(seconds),
-            newest_image: images.filter(|id| index.member(*id).kind == MemberKind::File).filter_map(seconds).max(),
+            newest_image: images.map(|id| index.resolved(id)).filter_map(seconds).max(),
         }
     }
 }

@@ -64,6 +64,17 @@ pub enum Error {
         "{0} can be read only once and this question needs a second pass; give a file, or --spool DIR to keep a copy there while it is read"
     )]
     ReadOnce(String),
+    /// A second pass met something else than the first one: the evidence changed meanwhile.
+    #[error("{name} changed while it was read: {place}; what comes there is not taken for what was listed")]
+    Changed {
+        /// The evidence as it was named.
+        name: String,
+        /// Where, and what was met.
+        place: String,
+    },
+    /// What was named has no contents: a directory, a link to nothing, a device.
+    #[error("{0} is no file")]
+    NotAFile(String),
     /// Something is larger than the limit for what is kept in memory.
     #[error("{what} has {size} bytes, more than the limit of {limit}; raise it with {option}")]
     Limit {

@@ -4,10 +4,12 @@
 //! its manifest), and containerd's own index, whose descriptors are the parts of the checkpoint.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::evidence::{Index, LayerId};
+use crate::gap::Findings;
 
 /// The media type that containerd gives to the images of a dump.
 pub const CRIU_TAR: &str = "application/vnd.containerd.container.criu.checkpoint.criu.tar";
@@ -19,16 +21,27 @@ pub const RUNTIME_OPTIONS_PROTO: &str = "application/vnd.containerd.container.ch
 /// The most manifests and indexes that one layout is followed through.
 const DOCUMENTS_MAX: usize = 1000;
 
+/// The most bytes of all these documents together: as trees they take a multiple of it.
+const DOCUMENTS_BYTES_MAX: u64 = 16 << 20;
+
+/// Annotations that stand in one place.
+type Annotations = Vec<(String, String)>;
+
 /// One manifest or index: what it says of itself, and what it lists.
 #[derive(Clone, Debug, Default)]
 pub struct Manifest {
-    /// Its own annotations, and those of the descriptors that lead to it, innermost last.
-    pub annotations: Vec<(String, String)>,
+    /// Its own annotations, and those of the descriptors that lead to it, innermost last. What leads to many is kept once.
+    annotations: Vec<Arc<Annotations>>,
     /// Media type and digest of each descriptor, in its order.
     pub descriptors: Vec<(String, String)>,
 }
 
 impl Manifest {
+    /// Its own annotations, and those of the descriptors that lead to it, innermost last.
+    pub fn annotations(&self) -> impl Iterator<Item = &(String, String)> {
+        self.annotations.iter().flat_map(|group| group.iter())
+    }
+
     /// The digest of the first descriptor of a media type.
     pub fn digest_of(&self, media_type: &str) -> Option<&str> {
         self.descriptors.iter().find(|(found, _)| found == media_type).map(|(_, digest)| digest.as_str())
@@ -43,38 +56,61 @@ pub fn blob_path(digest: &str) -> Option<Vec<u8>> {
 }
 
 /// All manifests that are reached from the layout's `index.json`, breadth first. Empty when there is no layout.
-pub fn manifests(index: &Index) -> Vec<Manifest> {
+pub(crate) fn manifests(index: &Index, findings: &mut Findings) -> Vec<Arc<Manifest>> {
     let mut found = Vec::new();
-    let Some(start) = index.find(LayerId::TOP, b"index.json").and_then(|id| index.contents(id)) else { return found };
-    let Ok(start) = serde_json::from_slice::<Value>(&start) else { return found };
-    let mut pending = VecDeque::from([(start, Vec::new())]);
+    let mut documents = Documents { index, count: 0, bytes: 0, is_full: false };
+    let mut pending: VecDeque<_> = documents.read(b"index.json").map(|start| (start, Vec::new())).into_iter().collect();
     let mut seen = HashSet::new();
-    while let Some((document, inherited)) = pending.pop_front() {
-        let mut annotations = inherited;
-        annotations.extend(annotations_of(&document));
+    while let Some((document, mut annotations)) = pending.pop_front() {
+        add_annotations(&document, &mut annotations);
         let mut descriptors = Vec::new();
-        for key in ["manifests", "layers"] {
-            for descriptor in document.get(key).and_then(Value::as_array).into_iter().flatten() {
-                let text = |key: &str| descriptor.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-                let (media_type, digest) = (text("mediaType"), text("digest"));
-                let is_document = media_type.ends_with("+json") || media_type.ends_with(".list.v2+json");
-                if is_document && found.len() + pending.len() < DOCUMENTS_MAX && seen.insert(digest.clone()) {
-                    let inner = blob_path(&digest)
-                        .and_then(|path| index.find(LayerId::TOP, &path))
-                        .and_then(|id| index.contents(id))
-                        .and_then(|bytes| serde_json::from_slice::<Value>(&bytes).ok());
-                    if let Some(inner) = inner {
-                        let mut led_by = annotations.clone();
-                        led_by.extend(annotations_of(descriptor));
-                        pending.push_back((inner, led_by));
-                    }
-                }
+        for descriptor in ["manifests", "layers"].iter().filter_map(|key| document.get(key)?.as_array()).flatten() {
+            let text = |key: &str| descriptor.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let (media_type, digest) = (text("mediaType"), text("digest"));
+            let is_document = media_type.ends_with("+json") || media_type.ends_with(".list.v2+json");
+            if is_document
+                && seen.insert(digest.clone())
+                && let Some(inner) = blob_path(&digest).and_then(|path| documents.read(&path))
+            {
+                let mut led_by = annotations.clone();
+                add_annotations(descriptor, &mut led_by);
+                pending.push_back((inner, led_by));
+            }
+            if !digest.is_empty() {
                 descriptors.push((media_type, digest));
             }
         }
-        found.push(Manifest { annotations, descriptors });
+        found.push(Arc::new(Manifest { annotations, descriptors }));
+    }
+    if documents.is_full {
+        let why = format!("more than {DOCUMENTS_MAX} manifests, or {DOCUMENTS_BYTES_MAX} bytes of them; the rest is not looked at");
+        findings.gap("manifests", "index.json", why);
     }
     found
+}
+
+/// The documents of a layout, read as far as there is room.
+struct Documents<'a> {
+    index: &'a Index,
+    count: usize,
+    bytes: u64,
+    /// Some were left out.
+    is_full: bool,
+}
+
+impl Documents<'_> {
+    fn read(&mut self, path: &[u8]) -> Option<Value> {
+        let id = self.index.find(LayerId::TOP, path)?;
+        let size = self.index.member(self.index.resolved(id)).size;
+        if self.count == DOCUMENTS_MAX || self.bytes.saturating_add(size) > DOCUMENTS_BYTES_MAX {
+            self.is_full = true;
+            return None;
+        }
+        let bytes = self.index.contents(id)?;
+        self.count += 1;
+        self.bytes += size;
+        serde_json::from_slice(&bytes).ok()
+    }
 }
 
 /// Which layer of the index a digest's blob became, for all that became one.
@@ -83,8 +119,11 @@ pub fn layers_by_digest(index: &Index) -> HashMap<String, LayerId> {
     index.layers().filter_map(|(id, layer)| Some((digest(&layer.origin)?, id))).collect()
 }
 
-fn annotations_of(document: &Value) -> Vec<(String, String)> {
+fn add_annotations(document: &Value, to: &mut Vec<Arc<Annotations>>) {
     let annotations = document.get("annotations").and_then(Value::as_object);
     let text = |(key, value): (&String, &Value)| Some((key.clone(), value.as_str()?.to_owned()));
-    annotations.into_iter().flatten().filter_map(text).collect()
+    let own: Annotations = annotations.into_iter().flatten().filter_map(text).collect();
+    if !own.is_empty() {
+        to.push(Arc::new(own));
+    }
 }

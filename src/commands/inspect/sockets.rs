@@ -1,9 +1,11 @@
 //! Open sockets: their lines in the tree, their objects in JSON.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use container_checkpoint::gap::Field;
-use container_checkpoint::model::{Model, OpenFile, Process, Socket, SocketFamily};
+use container_checkpoint::ids::FileId;
+use container_checkpoint::model::{Model, Process, Socket, SocketFamily};
 use serde_json::{Map, Value};
 
 use crate::present::bytes::size_text;
@@ -12,14 +14,16 @@ use crate::present::text::Text;
 
 /// The sockets of a process, each once, with all descriptors that are open on it.
 pub fn of_process<'m>(model: &'m Model, process: &'m Process) -> Vec<(Vec<u32>, &'m Socket)> {
-    let mut sockets: Vec<(&OpenFile, Vec<u32>, &Socket)> = Vec::new();
+    let mut sockets: Vec<(Vec<u32>, &Socket)> = Vec::new();
+    let mut known: HashMap<FileId, usize> = HashMap::new();
     for (open, socket) in model.sockets(process) {
-        match sockets.iter_mut().find(|(other, _, _)| other.file == open.file) {
-            Some((_, descriptors, _)) => descriptors.push(open.fd),
-            None => sockets.push((open, vec![open.fd], socket)),
-        }
+        let number = *known.entry(open.file).or_insert_with(|| {
+            sockets.push((Vec::new(), socket));
+            sockets.len() - 1
+        });
+        sockets[number].0.push(open.fd);
     }
-    sockets.into_iter().map(|(_, descriptors, socket)| (descriptors, socket)).collect()
+    sockets
 }
 
 /// `[TCP (LISTEN)]  0.0.0.0:8088 -> 0.0.0.0:0 (↑ 16.0 KB ↓ 128.0 KB)`.

@@ -35,6 +35,7 @@ pub struct ExtractArgs {
 }
 
 pub fn run(session: &Session<'_>, args: &ExtractArgs) -> Outcome {
+    session.end_cleanly_on_signals()?;
     let paths: Vec<Vec<u8>> = args.paths.iter().map(path_bytes).collect();
     let store = args.store.as_ref().map(path_bytes);
     let stores = match store.as_deref() {

@@ -77,14 +77,14 @@ fn fds(out: &mut dyn Write, table: &Fds<'_>, show: Shown<'_>) -> io::Result<()> 
 fn mems(out: &mut dyn Write, table: &Mems<'_>, show: Shown<'_>) -> io::Result<()> {
     writeln!(out, "{}", table.pid)?;
     if table.executable != Field::NotApplicable {
-        writeln!(out, "{:<36}    {}", "\texe", show.field(&table.executable))?;
+        writeln!(out, "\t{:<36}    {}", "exe", show.field(&table.executable))?;
     }
     table.mappings.iter().try_for_each(|mapping| mapping_line(out, mapping, show))
 }
 
 fn mapping_line(out: &mut dyn Write, shown: &ShownMapping<'_>, show: Shown<'_>) -> io::Result<()> {
     let mapping = shown.mapping;
-    let range = format!("\t{:08x}-{:08x}", mapping.start.0, mapping.end.0);
+    let range = format!("{:08x}-{:08x}", mapping.start.0, mapping.end.0);
     let behind = match &shown.behind {
         Behind::Nothing => String::new(),
         Behind::SysV(number) => format!(" ips[{number:x}]"),
@@ -101,7 +101,7 @@ fn mapping_line(out: &mut dyn Write, shown: &ShownMapping<'_>, show: Shown<'_>) 
         Behind::LikelyStack => " [stack?]".to_owned(),
     };
     let mark = if shown.is_regular() { "" } else { " *" };
-    writeln!(out, "{range:<36}{}{behind}{mark}", mapping.protection)
+    writeln!(out, "\t{range:<36}{}{behind}{mark}", mapping.protection)
 }
 
 fn rss(out: &mut dyn Write, table: &Rss<'_>, show: Shown<'_>) -> io::Result<()> {

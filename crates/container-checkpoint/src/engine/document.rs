@@ -12,6 +12,9 @@ use super::timestamp::Timestamp;
 use crate::files::FileSet;
 use crate::gap::{Field, Findings};
 
+/// The largest document that is read, in bytes: a parsed one takes up to twenty times its size in memory. The largest seen has 1.3 MB.
+const LARGEST: usize = 16 << 20;
+
 /// One JSON file of a bundle (or a JSON text inside another), with a memory for what is wrong with it.
 ///
 /// A file that is cut or breaks off is kept up to the last complete key or element of its outermost level.
@@ -48,6 +51,11 @@ impl<'a> Document<'a> {
 
     /// Reads JSON from bytes; `name` says where they stand.
     pub(super) fn parse(name: String, bytes: &[u8], findings: &'a RefCell<Findings>) -> Self {
+        if bytes.len() > LARGEST {
+            let why = format!("{} bytes; no engine writes more than {LARGEST}", bytes.len());
+            findings.borrow_mut().gap("container metadata", &name, &why);
+            return Self::new(name, Value::Null, State::Broken(why), findings);
+        }
         let text = String::from_utf8_lossy(bytes);
         if let Cow::Owned(_) = text {
             findings.borrow_mut().note(

@@ -50,7 +50,7 @@ impl Pass<'_> {
             }
             pending.extend(deeper.into_iter().rev());
         }
-        self.index.complete = true;
+        self.index.close();
     }
 
     fn describe(&self, path: Vec<u8>, real: &Path) -> std::io::Result<Member> {

@@ -48,6 +48,25 @@ pub(crate) fn is_metadata(path: &[u8]) -> bool {
     is_image || METADATA.iter().any(|name| base == name.as_bytes())
 }
 
+/// The largest JSON document that is read, in bytes: as a tree it takes some forty times its size. Engines write some ten KiB, and Kubernetes
+/// takes 256 KiB of annotations.
+const DOCUMENT_MAX: u64 = 4 << 20;
+/// The largest list of deleted files, in bytes: as long as the container liked.
+const DELETIONS_MAX: u64 = 64 << 20;
+
+/// The largest member of this name that is read whole, in bytes, whatever the limit for all metadata is.
+pub(crate) fn whole_max(path: &[u8]) -> u64 {
+    let (directory, base) = split_path(path);
+    let is_blob = split_path(directory).0 == b"blobs";
+    let is_document = is_blob || METADATA.iter().any(|name| base == name.as_bytes());
+    match base {
+        b"deleted.files" => DELETIONS_MAX,
+        b"dump.log" | b"stats-dump" | b"stats-restore" => u64::MAX,
+        _ if is_document => DOCUMENT_MAX,
+        _ => u64::MAX,
+    }
+}
+
 /// Whether a member is a page image: what must not pass before the pagemaps do.
 pub(crate) fn is_pages(path: &[u8]) -> bool {
     let base = split_path(path).1;

@@ -3,11 +3,14 @@
 //! What is given is recognised by its content: a plain or compressed tar, a directory, an OCI layout in either, standard input. Behind [`Evidence`] stand a
 //! list of members ([`Index`]) and, for each member, where its contents are: at an offset, kept in memory, or only to be had in a pass.
 
+mod again;
 mod bytes;
 mod compression;
 mod directory;
+mod feed;
 mod index;
 mod keep;
+mod linked;
 pub(crate) mod mapping;
 mod member;
 pub mod nested;
@@ -16,9 +19,10 @@ mod pax;
 mod read_at;
 mod sparse;
 mod tar;
+mod tar_header;
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -36,8 +40,11 @@ pub(crate) use keep::is_pages;
 
 use crate::context::{Context, Progress};
 use crate::error::{Error, Result};
-use compression::Peeked;
+use crate::gap::Findings;
+use again::{Again, Stopped};
+use compression::{Decoder, Peeked};
 use pass::Pass;
+use tar_header::looks_like_tar;
 
 /// One evidence, opened: its members are listed, its metadata can be had.
 #[derive(Debug)]
@@ -50,8 +57,8 @@ pub struct Evidence {
 /// Where an evidence's bytes come from, and how often they can be had.
 #[derive(Debug)]
 enum Source {
-    Directory,
-    Plain,
+    /// A directory or plain tar: only compressed archives inside it go by.
+    Addressable,
     /// A compressed tar: each pass unpacks it anew.
     Packed(Bytes, Compression),
     /// It went by and is gone.
@@ -74,10 +81,10 @@ impl Evidence {
         let failed = |source| Error::Open { path: path.to_owned(), source };
         let metadata = fs::metadata(path).map_err(failed)?;
         if metadata.is_dir() {
-            let mut pass = Pass::new(context, None, passenger);
-            let top = pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression: None });
+            let mut pass = Pass::new(context, passenger);
+            let top = pass.index.add_layer(Layer::top(None));
             pass.directory(top, path);
-            return Ok(Self { name, source: Source::Directory, index: pass.index });
+            return Ok(Self { name, source: Source::Addressable, index: pass.index }.with_linked(context));
         }
         let file = File::open(path).map_err(failed)?;
         if metadata.is_file() {
@@ -96,17 +103,16 @@ impl Evidence {
         let got = bytes.read_at(0, &mut head).map_err(|source| Error::Read { what: name.clone(), source })?;
         let head = &head[..got];
         let Some(compression) = Compression::sniff(head) else {
-            if !tar::looks_like_tar(head) {
+            if !looks_like_tar(head) {
                 return Err(not_evidence(name, head));
             }
-            let mut pass = Pass::new(context, None, passenger);
-            let top = pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression: None });
+            let mut pass = Pass::new(context, passenger);
+            let top = pass.index.add_layer(Layer::top(None));
             pass.plain_tar(top, &bytes);
-            return Ok(Self { name, source: Source::Plain, index: pass.index });
+            return Ok(Self { name, source: Source::Addressable, index: pass.index }.with_linked(context));
         };
-        let mut evidence = Self { name, source: Source::Packed(bytes, compression), index: Index::default() };
-        evidence.index = evidence.pass(context, None, passenger)?;
-        Ok(evidence)
+        let index = first_pass(&name, &mut unpacked(&name, &bytes, compression, context)?, Some(compression), context, passenger)?;
+        Ok(Self { name, source: Source::Packed(bytes, compression), index }.with_linked(context))
     }
 
     fn open_stdin(context: &Context, passenger: &mut dyn Passenger) -> Result<Self> {
@@ -143,8 +149,8 @@ impl Evidence {
             Some(compression) => Box::new(compression.decoder(packed).map_err(failed)?),
             None => Box::new(packed),
         };
-        let index = streamed_pass(&name, &mut stream, compression, context, None, passenger)?;
-        Ok(Self { name, source: Source::Once, index })
+        let index = first_pass(&name, &mut stream, compression, context, passenger)?;
+        Ok(Self { name, source: Source::Once, index }.with_linked(context))
     }
 
     /// The evidence as the user named it.
@@ -157,41 +163,34 @@ impl Evidence {
         &self.index
     }
 
+    /// What was noticed when its dumps were looked for.
+    pub(crate) fn add_findings(&mut self, findings: Findings) {
+        self.index.findings.extend(findings);
+    }
+
     /// Another pass over the members that can only be had in passing.
     ///
     /// # Errors
-    /// When the evidence could be read only once, or can't be read any more.
+    /// When the evidence could be read only once, can't be read any more, or is not what it was.
     pub fn pass_again(&self, context: &Context, passenger: &mut dyn Passenger) -> Result<()> {
-        self.pass(context, Some(&self.index), passenger).map(|_| ())
+        let mut again = Again::new(&self.index, context, passenger);
+        let stopped = match &self.source {
+            Source::Packed(bytes, compression) => again.whole(&mut unpacked(&self.name, bytes, *compression, context)?),
+            Source::Addressable => again.packed_layers(),
+            Source::Once => return Err(Error::ReadOnce(self.name.clone())),
+        };
+        stopped.map_err(|stopped| match stopped {
+            Stopped::Cancelled => Error::Cancelled,
+            Stopped::Changed(place) => Error::Changed { name: self.name.clone(), place },
+        })
     }
+}
 
-    fn pass(&self, context: &Context, known: Option<&Index>, passenger: &mut dyn Passenger) -> Result<Index> {
-        match &self.source {
-            Source::Packed(bytes, compression) => {
-                let counted = Counted::new(bytes.reader(), Some(bytes.len()), context.progress.clone());
-                let packed = BufReader::with_capacity(128 << 10, counted);
-                let failed = |source| Error::Read { what: self.name.clone(), source };
-                let mut stream = compression.decoder(packed).map_err(failed)?;
-                streamed_pass(&self.name, &mut stream, Some(*compression), context, known, passenger)
-            }
-            Source::Directory | Source::Plain => self.pass_nested(context, known, passenger),
-            Source::Once => Err(Error::ReadOnce(self.name.clone())),
-        }
-    }
-
-    /// Compressed layers inside evidence that can otherwise be read at any offset.
-    fn pass_nested(&self, context: &Context, known: Option<&Index>, passenger: &mut dyn Passenger) -> Result<Index> {
-        let mut pass = Pass::new(context, known, passenger);
-        pass.in_directory = matches!(self.source, Source::Directory);
-        pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression: None });
-        let mut outer_members = self.index.members().filter(|(_, layer, _)| *layer == LayerId::TOP);
-        // The same members in the same order give the same numbers as in the first pass.
-        outer_members.try_for_each(|(_, layer, member)| {
-            pass.add(layer, member.clone());
-            if context.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
-        })?;
-        Ok(pass.index)
-    }
+/// The unpacked bytes of a packed archive, from its start.
+fn unpacked<'a>(name: &str, bytes: &'a Bytes, compression: Compression, context: &Context) -> Result<Decoder<impl BufRead + use<'a>>> {
+    let counted = Counted::new(bytes.reader(), Some(bytes.len()), context.progress.clone());
+    let packed = BufReader::with_capacity(128 << 10, counted);
+    compression.decoder(packed).map_err(|source| Error::Read { what: name.into(), source })
 }
 
 /// A plain archive is mapped, so that its members can be lent. A packed one is read from the front to the end: mapped, all of it would count as memory
@@ -205,12 +204,12 @@ fn source_of(file: File) -> io::Result<Arc<dyn ReadAt>> {
     })
 }
 
-fn streamed_pass(
+/// The first pass over an archive that goes by.
+fn first_pass(
     name: &str,
     stream: &mut (dyn Read + Send),
     compression: Option<Compression>,
     context: &Context,
-    known: Option<&Index>,
     passenger: &mut dyn Passenger,
 ) -> Result<Index> {
     let peeked = Peeked::new(stream).map_err(|source| {
@@ -222,11 +221,11 @@ fn streamed_pass(
         let why = format!("its {} data is empty, or cut short before the first byte of an archive", compression.name());
         return Err(Error::NotEvidence { name: name.into(), why });
     }
-    if !tar::looks_like_tar(peeked.head()) {
+    if !looks_like_tar(peeked.head()) {
         return Err(not_evidence(name.into(), peeked.head()));
     }
-    let mut pass = Pass::new(context, known, passenger);
-    let top = pass.index.add_layer(Layer { origin: Vec::new(), outer: None, compression });
+    let mut pass = Pass::new(context, passenger);
+    let top = pass.index.add_layer(Layer::top(compression));
     pass.streamed_tar(top, &mut peeked.into_reader());
     Ok(pass.index)
 }

@@ -9,7 +9,8 @@ use std::ops::ControlFlow;
 use super::bytes::Bytes;
 use super::compression::{Compression, Peeked};
 use super::member::{Body, Member, MemberKind};
-use super::tar::{self, Ending, Entry, Feed, Seekable, Streamed, Walk};
+use super::feed::{Feed, Seekable, Streamed};
+use super::tar::{self, Contents, Ending, Entry, Walk};
 use crate::context::Context;
 use crate::gap::Findings;
 
@@ -106,6 +107,9 @@ fn drive<F: Feed>(
             let why = format!("more than {} members; the rest is not looked at", context.limits.members);
             walked.findings.gap("members", place, why);
             break Ending::Complete;
+        }
+        if let Contents::Unknown(why) = entry.contents {
+            walked.findings.gap("the contents of a sparse file", format!("{place}: {}", String::from_utf8_lossy(&entry.member.path)), why);
         }
         let contents = matches!(entry.member.kind, MemberKind::File | MemberKind::Other(_));
         last = contents.then(|| {

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use super::bytes::Bytes;
 use super::compression::{Compression, Peeked};
-use super::index::{HOLES_MAX, Index, Layer, LayerId, MemberId};
+use super::feed::{Feed, Seekable, Streamed};
+use super::index::{HOLES_MAX, Index, LAYERS_MAX, Layer, LayerId, MemberId, shown};
 use super::keep;
 use super::member::{Body, Member, MemberKind};
-use super::tar::{self, Ending, Feed, Seekable, Streamed, Walk};
+use super::tar::{self, Contents, Damage, Ending, Entry, Walk};
+use super::tar_header::looks_like_tar;
 use crate::context::Context;
 use crate::gap::Findings;
 
@@ -43,11 +45,9 @@ impl Passenger for Nobody {
     }
 }
 
-/// A pass under way.
+/// The first pass over an evidence, under way.
 pub(super) struct Pass<'a> {
     pub(super) index: Index,
-    /// The index of the first pass, in a second one: then nothing is kept again.
-    known: Option<&'a Index>,
     passenger: &'a mut dyn Passenger,
     context: &'a Context,
     /// Bytes kept so far.
@@ -55,12 +55,14 @@ pub(super) struct Pass<'a> {
     depth: usize,
     /// The evidence itself is a directory.
     pub(super) in_directory: bool,
+    /// A gap says that there are too many layers.
+    told_of_layers: bool,
 }
 
 impl<'a> Pass<'a> {
-    pub(super) fn new(context: &'a Context, known: Option<&'a Index>, passenger: &'a mut dyn Passenger) -> Self {
+    pub(super) fn new(context: &'a Context, passenger: &'a mut dyn Passenger) -> Self {
         let index = Index::bounded(context.limits.metadata);
-        Self { index, known, passenger, context, held: 0, depth: 0, in_directory: false }
+        Self { index, passenger, context, held: 0, depth: 0, in_directory: false, told_of_layers: false }
     }
 
     /// Lists a plain tar that can be read at any offset. Touches its headers only.
@@ -72,8 +74,10 @@ impl<'a> Pass<'a> {
                 Err(ending) => break ending,
             };
             let body = tar::body_of(bytes, walk.feed.position(), &entry);
+            self.report_unknown(&entry);
+            let is_known = !matches!(entry.contents, Contents::Unknown(_));
             let mut member = entry.member;
-            if entry.sparse.is_none() && body.len() < member.size {
+            if is_known && body.len() < member.size {
                 self.cut_member(&member, body.len());
             }
             member.body = Body::At(body);
@@ -82,9 +86,7 @@ impl<'a> Pass<'a> {
             }
             self.add(layer, member);
         };
-        let damage = walk.damage.iter().map(|damage| (damage.from, damage.to)).collect::<Vec<_>>();
-        self.ended(layer, ending, &damage);
-        self.index.complete = self.depth == 0;
+        self.ended(layer, ending, &walk.damage);
     }
 
     /// Adds a member whose contents can be had at any time; goes into it if it is an archive itself.
@@ -97,36 +99,48 @@ impl<'a> Pass<'a> {
         if member.kind == MemberKind::File && keep::is_metadata(&member.path) {
             self.refuse_large(&member, 0);
         }
-        self.index.add(layer, member);
-        if let Some(bytes) = inner
-            && self.depth < NESTING_MAX
-        {
+        let id = self.index.add(layer, member);
+        if let Some(bytes) = inner {
             let mut head = [0; 512];
             let got = bytes.read_at(0, &mut head).unwrap_or_default();
-            if let Some(compression) = Compression::sniff(&head[..got]) {
-                self.packed_layer(layer, origin, &bytes, compression);
-            } else if tar::looks_like_tar(&head[..got]) {
-                let inner = self.index.add_layer(Layer { origin, outer: Some(layer), compression: None });
-                self.depth += 1;
-                self.plain_tar(inner, &bytes);
-                self.depth -= 1;
+            let (compression, is_tar) = (Compression::sniff(&head[..got]), looks_like_tar(&head[..got]));
+            if (compression.is_none() && !is_tar) || !self.may_go_into(&origin) {
+                return;
             }
+            let inner = Layer { origin, member: Some(id), outer: Some(layer), compression };
+            self.depth += 1;
+            match compression {
+                Some(compression) => {
+                    let packed = io::BufReader::with_capacity(64 << 10, bytes.reader());
+                    if let Ok(mut stream) = compression.decoder(packed) {
+                        self.unpacked(inner, &mut stream);
+                    }
+                }
+                None => {
+                    let inner = self.index.add_layer(inner);
+                    self.plain_tar(inner, &bytes);
+                }
+            }
+            self.depth -= 1;
         }
     }
 
-    fn packed_layer(&mut self, outer: LayerId, origin: Vec<u8>, bytes: &Bytes, compression: Compression) {
-        let packed = io::BufReader::with_capacity(64 << 10, bytes.reader());
-        let Ok(mut stream) = compression.decoder(packed) else { return };
-        self.depth += 1;
-        self.unpacked(outer, origin, Some(compression), &mut stream);
-        self.depth -= 1;
+    /// Whether an archive in the archive is gone into; a gap says so when there are too many.
+    fn may_go_into(&mut self, origin: &[u8]) -> bool {
+        let has_room = self.index.has_room_for_layer();
+        if !has_room && !self.told_of_layers && self.depth < NESTING_MAX {
+            self.told_of_layers = true;
+            let why = format!("more than {LAYERS_MAX}; this one and those behind it are not gone into");
+            self.index.findings.gap("archives in the archive", shown(origin), why);
+        }
+        has_room && self.depth < NESTING_MAX
     }
 
     /// A decompressed stream: a tar becomes a layer, anything else is let be.
-    fn unpacked(&mut self, outer: LayerId, origin: Vec<u8>, compression: Option<Compression>, stream: &mut (dyn Read + Send)) {
+    fn unpacked(&mut self, inner: Layer, stream: &mut (dyn Read + Send)) {
         let Ok(peeked) = Peeked::new(stream) else { return };
-        if tar::looks_like_tar(peeked.head()) {
-            let layer = self.index.add_layer(Layer { origin, outer: Some(outer), compression });
+        if looks_like_tar(peeked.head()) {
+            let layer = self.index.add_layer(inner);
             self.streamed_tar(layer, &mut peeked.into_reader());
         }
     }
@@ -145,100 +159,76 @@ impl<'a> Pass<'a> {
             if !self.has_room(&entry.member) {
                 break Ending::Complete;
             }
+            self.report_unknown(&entry);
             let before = walk.feed.position();
             let mut contents = walk.contents(&entry);
-            let result = self.passing(layer, entry.member.clone(), &mut contents);
+            let result = self.passing(layer, &entry, &mut contents);
             drop(contents);
             if let Err(error) = result {
                 break Ending::Failed { at: walk.feed.position().max(before), error };
             }
         };
-        let damage = walk.damage.iter().map(|damage| (damage.from, damage.to)).collect::<Vec<_>>();
-        self.ended(layer, ending, &damage);
-        self.index.complete = self.depth == 0;
+        self.ended(layer, ending, &walk.damage);
     }
 
     /// One member of a stream: kept, gone into, shown to the passenger, or let by.
-    fn passing(&mut self, layer: LayerId, mut member: Member, contents: &mut (dyn Read + Send)) -> io::Result<()> {
+    fn passing(&mut self, layer: LayerId, entry: &Entry, contents: &mut (dyn Read + Send)) -> io::Result<()> {
+        let mut member = entry.member.clone();
         let is_file = member.kind == MemberKind::File;
-        if is_file && keep::is_metadata(&member.path) && self.known.is_none() {
-            self.keep(&mut member, contents)?;
+        if is_file && keep::is_metadata(&member.path) {
+            self.keep(entry, &mut member, contents)?;
         }
-        let may_be_layer = is_file && self.depth < NESTING_MAX && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0);
-        if may_be_layer && matches!(member.body, Body::Passing) {
-            return self.maybe_layer(layer, member, contents);
+        if is_file && matches!(member.body, Body::Passing) && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0) {
+            return self.maybe_layer(layer, entry, member, contents);
         }
+        self.add_and_show(layer, member, contents)
+    }
+
+    fn add_and_show(&mut self, layer: LayerId, member: Member, contents: &mut dyn Read) -> io::Result<()> {
         let kept = !matches!(member.body, Body::Passing);
         let id = self.index.add(layer, member);
-        if kept { Ok(()) } else { self.show(id, contents) }
-    }
-
-    fn show(&mut self, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
-        let seen = self.known.unwrap_or(&self.index);
-        if seen.len() <= id.0 as usize || !self.passenger.wants(seen, id, seen.member(id)) {
+        if kept || !self.passenger.wants(&self.index, id, self.index.member(id)) {
             return Ok(());
         }
-        self.passenger.contents(seen, id, contents)
+        self.passenger.contents(&self.index, id, contents)
     }
 
-    fn maybe_layer(&mut self, outer: LayerId, mut member: Member, contents: &mut (dyn Read + Send)) -> io::Result<()> {
+    fn maybe_layer(&mut self, outer: LayerId, entry: &Entry, mut member: Member, contents: &mut (dyn Read + Send)) -> io::Result<()> {
         let origin = member.path.clone();
         let peeked = Peeked::new(contents)?;
         let head = peeked.head();
         let compression = Compression::sniff(head);
-        let is_tar = tar::looks_like_tar(head);
+        let is_archive = compression.is_some() || looks_like_tar(head);
         let small = member.size <= SMALL_BLOB || head.starts_with(b"{");
         let mut contents = peeked.into_reader();
-        if compression.is_none() && !is_tar {
-            if small && self.known.is_none() {
-                self.keep(&mut member, &mut contents)?;
-            }
-            let kept = !matches!(member.body, Body::Passing);
-            let id = self.index.add(outer, member);
-            return if kept { Ok(()) } else { self.show(id, &mut contents) };
+        if !is_archive && small {
+            self.keep(entry, &mut member, &mut contents)?;
+        }
+        if !is_archive || !self.may_go_into(&origin) {
+            return self.add_and_show(outer, member, &mut contents);
         }
         let id = self.index.add(outer, member);
-        let wanted_itself = {
-            let seen = self.known.unwrap_or(&self.index);
-            seen.len() > id.0 as usize && self.passenger.wants(seen, id, seen.member(id))
-        };
-        if wanted_itself {
-            self.passenger.contents(self.known.unwrap_or(&self.index), id, &mut contents)?;
-            self.skip_known_layers(outer);
-            return Ok(());
+        if self.passenger.wants(&self.index, id, self.index.member(id)) {
+            return self.passenger.contents(&self.index, id, &mut contents);
         }
+        let inner = Layer { origin, member: Some(id), outer: Some(outer), compression };
         self.depth += 1;
         match compression {
-            Some(compression) => self.unpacked(outer, origin, Some(compression), &mut compression.decoder(contents)?),
-            None => self.unpacked(outer, origin, None, &mut contents),
+            Some(compression) => self.unpacked(inner, &mut compression.decoder(contents)?),
+            None => self.unpacked(inner, &mut contents),
         }
         self.depth -= 1;
         Ok(())
     }
 
-    /// In a second pass: takes over what the first one found in the layer that was not gone into now, so that numbers stay the same.
-    fn skip_known_layers(&mut self, outer: LayerId) {
-        let Some(known) = self.known else { return };
-        let from = self.index.len();
-        let inner = known.members().skip(from).take_while(|(_, layer, _)| *layer > outer);
-        for (_, layer, member) in inner {
-            while self.index.layers().count() <= usize::from(layer.0) {
-                let number = self.index.layers().count();
-                let Some((_, next)) = known.layers().nth(number) else { return };
-                self.index.add_layer(next.clone());
-            }
-            self.index.add(layer, member.clone());
-        }
-    }
-
-    fn keep(&mut self, member: &mut Member, contents: &mut dyn Read) -> io::Result<()> {
+    fn keep(&mut self, entry: &Entry, member: &mut Member, contents: &mut dyn Read) -> io::Result<()> {
         if self.refuse_large(member, self.held) {
             return Ok(());
         }
         let mut bytes = Vec::new();
         let result = contents.take(member.size).read_to_end(&mut bytes);
         self.held += bytes.len() as u64;
-        if (bytes.len() as u64) < member.size {
+        if (bytes.len() as u64) < member.size && !matches!(entry.contents, Contents::Unknown(_)) {
             self.cut_member(member, bytes.len() as u64);
         }
         member.body = Body::Held(Arc::from(bytes));
@@ -247,22 +237,28 @@ impl<'a> Pass<'a> {
 
     /// Whether a metadata member is too large to be read whole; a gap says so.
     fn refuse_large(&mut self, member: &Member, held: u64) -> bool {
-        let limit = self.context.limits.metadata;
+        let (limit, own_limit) = (self.context.limits.metadata, keep::whole_max(&member.path));
         let why = if member.holes > HOLES_MAX {
             format!("{} of its {} bytes are holes", member.holes, member.size)
+        } else if member.size > own_limit {
+            format!("it has {} bytes, more than any engine writes; no more than {own_limit} are read", member.size)
         } else if held.saturating_add(member.size) > limit {
             format!("with it, the metadata is larger than --max-metadata allows ({limit} bytes)")
         } else {
             return false;
         };
-        if self.known.is_none() {
-            self.index.findings.gap("a metadata member", String::from_utf8_lossy(&member.path), why);
-        }
+        self.index.findings.gap("a metadata member", shown(&member.path), why);
         true
     }
 
+    fn report_unknown(&mut self, entry: &Entry) {
+        if let Contents::Unknown(why) = entry.contents {
+            self.index.findings.gap("the contents of a sparse member", shown(&entry.member.path), why);
+        }
+    }
+
     fn cut_member(&mut self, member: &Member, present: u64) {
-        let path = String::from_utf8_lossy(&member.path);
+        let path = shown(&member.path);
         let why = format!("the archive holds {present} of its {} bytes", member.size);
         self.index.findings.gap("the end of a member", path, why);
     }
@@ -270,9 +266,9 @@ impl<'a> Pass<'a> {
     /// Whether another member may be listed; a gap says so when not.
     pub(super) fn has_room(&mut self, next: &Member) -> bool {
         let limits = &self.context.limits;
-        // A name is kept twice, in the member and in the table of paths.
+        // A name is kept in the member and in the tables of paths and directories.
         let attributes: usize = next.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum();
-        self.held += (2 * next.path.len() + next.link.as_ref().map_or(0, Vec::len) + attributes) as u64;
+        self.held += (3 * next.path.len() + next.link.as_ref().map_or(0, Vec::len) + attributes) as u64;
         let why = if self.index.len() >= limits.members {
             format!("more than {} members; the rest is not looked at", limits.members)
         } else if self.held > limits.metadata {
@@ -280,19 +276,15 @@ impl<'a> Pass<'a> {
         } else {
             return true;
         };
-        if self.known.is_none() {
-            self.index.findings.gap("members", "the archive", why);
-        }
+        self.index.findings.gap("members", "the archive", why);
         false
     }
 
-    fn ended(&mut self, layer: LayerId, ending: Ending, damage: &[(u64, u64)]) {
-        let layer_name = self.index.layers().nth(layer.0.into()).map(|(_, layer)| layer.origin.clone()).unwrap_or_default();
-        let place = |text: String| {
-            if layer_name.is_empty() { text } else { format!("{}: {text}", String::from_utf8_lossy(&layer_name)) }
-        };
+    fn ended(&mut self, layer: LayerId, ending: Ending, damage: &[Damage]) {
+        let origin = &self.index.layer(layer).origin;
+        let place = |text: String| if origin.is_empty() { text } else { format!("{}: {text}", shown(origin)) };
         let mut found = Findings::default();
-        for (from, to) in damage {
+        for Damage { from, to } in damage {
             found.gap("members", place(format!("bytes {from} to {to} of the archive")), "no tar header with a right checksum");
         }
         match ending {
@@ -305,5 +297,8 @@ impl<'a> Pass<'a> {
             }
         }
         self.index.findings.extend(found);
+        if self.depth == 0 {
+            self.index.close();
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use super::bytes::Bytes;
 use super::feed::Feed;
 use super::member::{Body, Member, MemberKind, ModificationTime, plain_path};
-use super::pax::{Layered, Pax};
+use super::pax::Pax;
 use super::sparse::{self, PaxMap, PaxSparse, Part, SparseMap};
 use super::tar_header::{checked_size, member_kind};
 
@@ -214,8 +214,11 @@ impl<F: Feed> Walk<F> {
                 break;
             }
             taken += BLOCK;
-            parts = parts.zip(sparse::gnu_parts(block.sparse())).map(|(known, more)| [known, more].concat());
-            extended = block.is_extended() && parts.as_ref().is_none_or(|parts| parts.len() < sparse::PARTS_MAX);
+            match (&mut parts, sparse::gnu_parts(block.sparse())) {
+                (Some(parts), Some(more)) if parts.len() < sparse::PARTS_MAX => parts.extend(more),
+                _ => parts = None,
+            }
+            extended = block.is_extended();
         }
         Ok((gnu.real_size().ok(), parts, taken))
     }

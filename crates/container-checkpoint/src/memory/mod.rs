@@ -6,6 +6,7 @@
 mod extent;
 mod pagemaps;
 mod parents;
+mod question;
 mod ride;
 mod space;
 mod stored;
@@ -13,7 +14,8 @@ mod visit;
 
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
 pub use parents::ancestry;
-pub use ride::{Answered, Question, Ride, answer};
+pub use question::{Answered, Question, answer};
+pub use ride::Ride;
 pub use space::{AddressSpace, Backing, Piece};
 pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
@@ -80,8 +82,7 @@ impl Memory {
 
     /// The address spaces from the images of a dump and its parents, nearest first.
     pub(crate) fn assemble(chain: &[Ancestor<'_>]) -> Self {
-        let mut pagemaps =
-            Pagemaps { chain, objects: Vec::new(), findings: Findings::default(), names_parent: false };
+        let mut pagemaps = Pagemaps::new(chain);
         let spaces = match chain.first() {
             Some(dump) => space::all(dump.files, &mut pagemaps),
             None => Vec::new(),

@@ -1,5 +1,7 @@
 //! From pagemap images to extents, through any depth of parents.
 
+use std::collections::HashMap;
+
 use criu_images::pagemap::{Pagemap, Run};
 
 use super::extent::{Extent, Extents, Missing, ObjectId, Place};
@@ -12,12 +14,18 @@ pub(super) struct Pagemaps<'a> {
     /// The dump itself, then its parent, the parent's parent ...
     pub(super) chain: &'a [Ancestor<'a>],
     pub(super) objects: Vec<Object>,
+    /// The same by ancestor and name.
+    pub(super) numbers: HashMap<(usize, String), ObjectId>,
     pub(super) findings: Findings,
     /// Whether any page is said to be in a parent.
     pub(super) names_parent: bool,
 }
 
-impl Pagemaps<'_> {
+impl<'a> Pagemaps<'a> {
+    pub(super) fn new(chain: &'a [Ancestor<'a>]) -> Self {
+        Self { chain, objects: Vec::new(), numbers: HashMap::new(), findings: Findings::default(), names_parent: false }
+    }
+
     /// The stored pages of a pagemap image by name. `None` when it can't be read at all (then there is a gap) or is not there.
     pub(super) fn extents(&mut self, name: &str, page_size: u64) -> Option<Extents> {
         let mut levels = Vec::new();
@@ -63,7 +71,7 @@ impl Pagemaps<'_> {
             self.findings.gap("stored pages behind the damage", name, damage);
         }
         let image = format!("pages-{}.img", pagemap.pages_id);
-        let object = self.object(depth, &image);
+        let object = self.object(depth, image);
         let mut next = Ok(0u64);
         let mut impossible = None;
         let mut extents = Vec::with_capacity(pagemap.runs.len());
@@ -86,13 +94,11 @@ impl Pagemaps<'_> {
         Some(extents)
     }
 
-    fn object(&mut self, ancestor: usize, image: &str) -> ObjectId {
-        let known = self.objects.iter().position(|object| object.ancestor == ancestor && object.image == image);
-        let number = known.unwrap_or_else(|| {
-            self.objects.push(Object { ancestor, image: image.to_owned() });
-            self.objects.len() - 1
-        });
-        ObjectId(u32::try_from(number).unwrap_or(u32::MAX))
+    fn object(&mut self, ancestor: usize, image: String) -> ObjectId {
+        *self.numbers.entry((ancestor, image)).or_insert_with_key(|(ancestor, image)| {
+            self.objects.push(Object { ancestor: *ancestor, image: image.clone() });
+            ObjectId(u32::try_from(self.objects.len() - 1).unwrap_or(u32::MAX))
+        })
     }
 }
 

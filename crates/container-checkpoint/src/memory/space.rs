@@ -50,7 +50,7 @@ pub enum Backing {
     Zero,
     /// A page of a file that was not written to: the file's bytes at this offset, which are not in the images.
     File(FileId, u64),
-    /// Mapped, and CRIU never dumps it ([vvar], [vsyscall], rings).
+    /// Mapped, and CRIU never dumps it (`[vvar]`, `[vsyscall]`, rings).
     NotCaptured,
     /// Mapped, and what the images would hold of it can't be known.
     Unknown,

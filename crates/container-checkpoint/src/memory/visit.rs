@@ -1,5 +1,6 @@
 //! Reading ranges of page images: from a mapping in any order, from a stream as they go by.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
@@ -20,12 +21,12 @@ pub struct Want {
     pub len: u64,
 }
 
-/// The wants on one page image, sorted by offset, and how much of each was served.
+/// The wants on one source of bytes, sorted by offset, and how much of each was served. A source is a page image; several are one where
+/// hard links make them so.
 ///
 /// Wants may overlap: shared bytes are seen by several processes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Schedule {
-    /// Number of the want in the question's list, offset, length, bytes served.
     wants: Vec<Scheduled>,
     /// Set when the question has seen enough.
     pub(super) stopped: bool,
@@ -33,6 +34,7 @@ pub(super) struct Schedule {
 
 #[derive(Clone, Copy, Debug)]
 struct Scheduled {
+    /// Its number in the question's list.
     number: usize,
     offset: u64,
     len: u64,
@@ -43,17 +45,18 @@ struct Scheduled {
 pub(super) type Sink<'a> = dyn FnMut(usize, u64, &[u8]) -> ControlFlow<()> + 'a;
 
 impl Schedule {
-    pub(super) fn new(wants: &[Want], object: ObjectId) -> Self {
-        let of_object = wants.iter().enumerate().filter(|(_, want)| want.object == object && want.len > 0);
-        let mut wants: Vec<_> = of_object
-            .map(|(number, want)| Scheduled { number, offset: want.offset, len: want.len, served: 0 })
-            .collect();
-        wants.sort_by_key(|want| (want.offset, want.number));
-        Self { wants, stopped: false }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.wants.is_empty()
+    /// Sorts wants by the source that has their bytes. Those without one stand on no schedule.
+    pub(super) fn by_source<K: Ord>(wants: &[Want], source: impl Fn(ObjectId) -> Option<K>) -> BTreeMap<K, Self> {
+        let mut schedules: BTreeMap<K, Self> = BTreeMap::new();
+        for (number, want) in wants.iter().enumerate().filter(|(_, want)| want.len > 0) {
+            let Some(source) = source(want.object) else { continue };
+            let scheduled = Scheduled { number, offset: want.offset, len: want.len, served: 0 };
+            schedules.entry(source).or_default().wants.push(scheduled);
+        }
+        for schedule in schedules.values_mut() {
+            schedule.wants.sort_by_key(|want| (want.offset, want.number));
+        }
+        schedules
     }
 
     /// Serves all wants from bytes that can be had at any offset.
@@ -111,10 +114,9 @@ impl Schedule {
         Ok(())
     }
 
-    /// What was wanted and did not come: number of the want and how many of its bytes were served.
-    pub(super) fn unserved(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        let short = self.wants.iter().filter(|want| want.served < want.len && !self.stopped);
-        short.map(|want| (want.number, want.served))
+    /// How much was served of each want: its number in the question's list, bytes.
+    pub(super) fn served(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        self.wants.iter().map(|want| (want.number, want.served))
     }
 }
 
@@ -133,13 +135,14 @@ mod tests {
 
     fn collect(serve: impl FnOnce(&mut Schedule, &mut Sink<'_>)) -> (Vec<Vec<u8>>, Vec<(usize, u64)>) {
         let mut seen = vec![Vec::new(); WANTS.len()];
-        let mut schedule = Schedule::new(&WANTS, ObjectId(0));
+        let mut schedule = Schedule::by_source(&WANTS, Some).remove(&ObjectId(0)).unwrap();
         serve(&mut schedule, &mut |number, at, bytes| {
             assert_eq!(at, seen[number].len() as u64);
             seen[number].extend_from_slice(bytes);
             ControlFlow::Continue(())
         });
-        let unserved = schedule.unserved().collect();
+        let short = |(number, served): &(usize, u64)| *served < WANTS[*number].len;
+        let unserved = schedule.served().filter(short).collect();
         (seen, unserved)
     }
 

@@ -79,7 +79,7 @@ pub(super) fn load(images: &mut Images<'_>, files: &Files, descriptors_by_id: bo
         let unread = Field::Unreadable(format!("{PSTREE} is missing or damaged"));
         loader.unnamed(images, &unread, &mut processes, &mut stray_threads);
     }
-    ProcessTree::new(processes, stray_threads, &mut images.findings)
+    ProcessTree::new(processes, stray_threads, reading == Reading::Complete, &mut images.findings)
 }
 
 struct Loader<'a> {

@@ -17,11 +17,12 @@ pub struct ProcessTree {
     children: Vec<Vec<usize>>,
     roots: Vec<usize>,
     stray_threads: Vec<Thread>,
+    is_whole: bool,
 }
 
 impl ProcessTree {
     /// Builds the tree. A circle of parents is cut open at its first process, which becomes a root.
-    pub(super) fn new(processes: Vec<Process>, stray_threads: Vec<Thread>, findings: &mut Findings) -> Self {
+    pub(super) fn new(processes: Vec<Process>, stray_threads: Vec<Thread>, is_whole: bool, findings: &mut Findings) -> Self {
         let index: HashMap<Pid, usize> =
             processes.iter().enumerate().map(|(at, process)| (process.pid, at)).collect();
         let parent_of = |process: &Process| process.ppid.known().and_then(|ppid| index.get(ppid)).copied();
@@ -32,7 +33,7 @@ impl ProcessTree {
             findings.note(what, PSTREE, "no process descends from itself: damaged or forged");
         }
         let mut tree =
-            Self { processes, index, children: children(&parents), roots: Vec::new(), stray_threads };
+            Self { processes, index, children: children(&parents), roots: Vec::new(), stray_threads, is_whole };
         tree.roots = (0..parents.len()).filter(|at| parents.get(*at).is_some_and(Option::is_none)).collect();
         tree
     }
@@ -71,6 +72,11 @@ impl ProcessTree {
     /// All processes, each before its descendants, with their depth (0 for a root).
     pub fn depth_first(&self) -> DepthFirst<'_> {
         DepthFirst { tree: self, stack: self.roots.iter().rev().map(|root| (0, *root)).collect() }
+    }
+
+    /// Whether pstree.img was read to its end: only then is an image of a pid that is not in the tree left over of another dump.
+    pub fn is_whole(&self) -> bool {
+        self.is_whole
     }
 
     /// Threads whose process is unknown, because pstree.img is missing or damaged.
@@ -197,7 +203,7 @@ mod tests {
     fn tree(pairs: &[(u32, u32)]) -> (ProcessTree, Findings) {
         let mut findings = Findings::default();
         let processes = pairs.iter().map(|(pid, ppid)| process(*pid, *ppid)).collect();
-        (ProcessTree::new(processes, Vec::new(), &mut findings), findings)
+        (ProcessTree::new(processes, Vec::new(), true, &mut findings), findings)
     }
 
     fn walk(tree: &ProcessTree) -> Vec<(usize, u32)> {

@@ -1,0 +1,167 @@
+//! Asking a question of a dump's pages, in as few passes as its evidence allows.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+
+use super::visit::{Schedule, Want};
+use super::{Memory, Ride};
+use crate::case::{Case, DumpId};
+use crate::context::Context;
+use crate::error::{Error, Result};
+use crate::evidence::{Index, Member, MemberId, Passenger};
+use crate::gap::Findings;
+
+/// A question to the pages of one dump.
+pub trait Question {
+    /// Which ranges it wants to see. Called anew, and everything seen so far forgotten, when a pass has to be made again.
+    fn wants(&mut self, memory: &Memory) -> Vec<Want>;
+
+    /// Bytes of a want: its number in the list, how far into it they begin. Pieces of one want come in order; wants come in any order, and mixed.
+    fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()>;
+
+    /// No more bytes will come: what came short stays short. Called once, at the end of [`answer`].
+    fn finish(&mut self) {}
+}
+
+/// A question that was answered, and what it was answered from.
+#[derive(Debug)]
+pub struct Answered<Q> {
+    /// The question, with what it has seen.
+    pub question: Q,
+    /// The address spaces of the dump.
+    pub memory: Memory,
+    /// What could not be shown to it.
+    pub findings: Findings,
+}
+
+/// A question that was shown what it wants, as far as that is there.
+pub(super) struct Shown<Q> {
+    pub(super) question: Q,
+    pub(super) wants: Vec<Want>,
+    /// One for each source of bytes.
+    pub(super) schedules: Vec<Schedule>,
+}
+
+/// Asks a question of a dump's pages. What a [`Ride`] has answered already is not read again.
+///
+/// # Errors
+/// When a second pass is needed and the evidence could be read only once, or can't be read any more.
+pub fn answer<Q: Question>(
+    case: &Case,
+    id: DumpId,
+    context: &Context,
+    ride: Option<&mut Ride<'_, Q>>,
+    make: impl FnOnce() -> Q,
+) -> Result<Answered<Q>> {
+    let memory = Memory::of(case, id);
+    let mut findings = memory.findings.clone();
+    let mut shown = match ride.and_then(|ride| ride.take(case, id, &memory)) {
+        Some(shown) => shown,
+        None => Reading { case, memory: &memory, context }.show(make(), &mut findings)?,
+    };
+    shown.question.finish();
+    shown.report_unserved(&memory, &mut findings);
+    Ok(Answered { question: shown.question, memory, findings })
+}
+
+/// Where bytes are: the evidence's number in the case, and the member.
+type Source = (usize, MemberId);
+
+struct Reading<'a> {
+    case: &'a Case,
+    memory: &'a Memory,
+    context: &'a Context,
+}
+
+impl Reading<'_> {
+    /// Reads what lies at an offset at once, and makes one pass over each evidence in which the rest goes by.
+    fn show<Q: Question>(&self, mut question: Q, findings: &mut Findings) -> Result<Shown<Q>> {
+        let wants = question.wants(self.memory);
+        let sources: Vec<Option<Source>> = self.memory.objects.iter().map(|object| self.source(object)).collect();
+        let mut schedules = Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
+        let is_over = |schedules: &BTreeMap<Source, Schedule>| {
+            self.context.cancelled() || schedules.values().any(|schedule| schedule.stopped)
+        };
+        let mut passing = Vec::new();
+        let all: Vec<Source> = schedules.keys().copied().collect();
+        for (evidence, member) in all {
+            let Some(bytes) = self.case.evidences[evidence].evidence.index().member(member).body.at_hand() else {
+                passing.push(evidence);
+                continue;
+            };
+            if let Some(schedule) = schedules.get_mut(&(evidence, member)) {
+                // A source that fails in the middle leaves the rest unserved, and that is reported.
+                let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| question.bytes(want, at, bytes));
+            }
+            if is_over(&schedules) {
+                passing.clear();
+                break;
+            }
+        }
+        passing.dedup();
+        for evidence in passing {
+            let opened = &self.case.evidences[evidence].evidence;
+            let mut passenger = Selected { question: &mut question, evidence, schedules: &mut schedules };
+            match opened.pass_again(self.context, &mut passenger) {
+                Err(changed @ Error::Changed { .. }) => findings.gap("stored pages", opened.name(), changed),
+                result => result?,
+            }
+            if is_over(&schedules) {
+                break;
+            }
+        }
+        Ok(Shown { question, wants, schedules: schedules.into_values().collect() })
+    }
+
+    fn source(&self, object: &super::Object) -> Option<Source> {
+        let owner = *self.memory.ancestry.get(object.ancestor)?;
+        let files = self.case.dump(owner).image_files(self.case.evidence(owner).index());
+        Some((owner.evidence, files.member(object.image.as_bytes())?))
+    }
+}
+
+/// Serves page images in a second pass.
+struct Selected<'a, Q> {
+    question: &'a mut Q,
+    evidence: usize,
+    schedules: &'a mut BTreeMap<Source, Schedule>,
+}
+
+impl<Q: Question> Passenger for Selected<'_, Q> {
+    fn wants(&mut self, _: &Index, id: MemberId, _: &Member) -> bool {
+        self.schedules.contains_key(&(self.evidence, id)) && !self.schedules.values().any(|schedule| schedule.stopped)
+    }
+
+    fn contents(&mut self, _: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
+        let Some(schedule) = self.schedules.get_mut(&(self.evidence, id)) else { return Ok(()) };
+        schedule.serve_passing(contents, &mut |want, at, bytes| self.question.bytes(want, at, bytes))
+    }
+}
+
+impl<Q> Shown<Q> {
+    /// What was wanted and did not come, a gap for each page image.
+    fn report_unserved(&self, memory: &Memory, findings: &mut Findings) {
+        // A question that has seen enough misses nothing.
+        if self.schedules.iter().any(|schedule| schedule.stopped) {
+            return;
+        }
+        // Of each object: the bytes that did not come, and whether its image is there.
+        let mut objects = vec![(0u64, false); memory.objects.len()];
+        for want in &self.wants {
+            let (missing, _) = &mut objects[want.object.0 as usize];
+            *missing = missing.saturating_add(want.len);
+        }
+        for (number, served) in self.schedules.iter().flat_map(Schedule::served) {
+            let (missing, is_there) = &mut objects[self.wants[number].object.0 as usize];
+            *missing = missing.saturating_sub(served);
+            *is_there = true;
+        }
+        for (object, (missing, is_there)) in memory.objects.iter().zip(objects) {
+            if missing > 0 {
+                let why = if is_there { "the page image ends early" } else { "the page image is not in the evidence" };
+                findings.gap("stored pages", &object.image, format!("{why}: {missing} bytes that were asked for can't be had"));
+            }
+        }
+    }
+}
