@@ -138,6 +138,13 @@ def lines(path):
     return [json.loads(line) for line in open(path)] if path.exists() else []
 
 
+def whole(process):
+    """/proc's texts were split at zero bytes: of areas without any (hostile's process 9), only the raw command line is left."""
+    if process["argv"] == [] and process["cmdline_raw_hex"]:
+        return process | {"argv": [{"hex": process["cmdline_raw_hex"]}], "environ": None}
+    return process
+
+
 def workload(name):
     """The workloads' own facts: processes, and where each planted text stands in the images (`memory` hits)."""
     source = CORPUS / "checkpoints"
@@ -148,7 +155,9 @@ def workload(name):
     keys = ("name", "pid", "addr", "encoding", "file", "offset", "straddles_page", "via")
     return {
         "archive": WORKLOADS[name],
-        "processes": [{key: it.get(key) for key in WORKLOAD_PROCESS} for it in facts if it["kind"] == "proc" and it["src"] == "proc"],
+        "processes": [
+            {key: whole(it).get(key) for key in WORKLOAD_PROCESS} for it in facts if it["kind"] == "proc" and it["src"] == "proc"
+        ],
         "threads": [
             {key: it[key] for key in ("pid", "tid", "comm")} for it in facts if it["kind"] == "thread" and it["src"] == "proc"
         ],

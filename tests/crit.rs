@@ -132,14 +132,14 @@ fn info_tells_kind_and_count() {
 }
 
 #[test]
-fn a_damaged_image_is_an_error_with_its_place() {
+fn of_a_damaged_image_what_is_whole_is_shown_and_the_place_of_the_damage_told() {
     let directory = TempDir::new().unwrap();
     let archive = unpacked(testdata("tiny.tar"));
     let image = fs::read(archive.path().join("checkpoint/core-1.img")).unwrap();
     let path = directory.path().join("core-1.img");
     fs::write(&path, &image[..image.len() / 2]).unwrap();
     for action in [&["decode", "-i"][..], &["show"]] {
-        let ran = coldcase(&[&["crit"], action, &[path.to_str().unwrap()]].concat()).run().ends_with(2);
-        assert!(ran.messages("error")[0].contains("byte"), "{}", ran.told());
+        let ran = coldcase(&[&["crit"], action, &[path.to_str().unwrap()]].concat()).run().ends_with(3);
+        assert!(ran.messages("gap")[0].contains("byte 12"), "{}", ran.told());
     }
 }

@@ -17,6 +17,7 @@ mod grep;
 mod guide;
 mod hostile;
 mod inspect;
+mod json_contract;
 mod list;
 mod naming;
 mod peer;

@@ -8,9 +8,10 @@ mod answer;
 mod pattern;
 mod plan;
 mod scan;
+mod seams;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use container_checkpoint::ids::{Pid, VirtualAddress};
@@ -73,8 +74,9 @@ pub struct Search {
 /// The hits so far.
 #[derive(Debug, Default)]
 struct Found {
-    /// Each with the number of its segment.
-    hits: Vec<(usize, Hit)>,
+    /// By segment, ascending by place.
+    hits: BTreeMap<usize, Vec<Hit>>,
+    count: usize,
     bytes: usize,
     /// Set when there are more than may be kept.
     is_full: bool,
@@ -83,11 +85,12 @@ struct Found {
 impl Found {
     fn add(&mut self, segment: usize, hit: Hit, most: usize) -> ControlFlow<()> {
         self.bytes += hit.text.len() + hit.before.len() + hit.after.len();
-        if self.hits.len() == most || self.bytes > KEPT_MAX {
+        if self.count == most || self.bytes > KEPT_MAX {
             self.is_full = true;
             return ControlFlow::Break(());
         }
-        self.hits.push((segment, hit));
+        self.count += 1;
+        self.hits.entry(segment).or_default().push(hit);
         ControlFlow::Continue(())
     }
 }

@@ -159,4 +159,13 @@ impl Plan {
         let number = self.seams.partition_point(|seam| (seam.space, seam.at) < (space, address));
         self.seams.get(number).filter(|seam| (seam.space, seam.at) == (space, address)).map(|_| number)
     }
+
+    /// The number of the segment that holds a byte of an image.
+    pub(super) fn segment_of(&self, object: ObjectId, offset: u64) -> Option<usize> {
+        let behind =
+            self.segments.partition_point(|segment| (segment.object, segment.offset) <= (object, offset));
+        let number = behind.checked_sub(1)?;
+        let segment = &self.segments[number];
+        (segment.object == object && offset - segment.offset < segment.len).then_some(number)
+    }
 }

@@ -8,7 +8,7 @@ use std::io::{self, BufReader, Read};
 use super::compression::Compression;
 use super::feed::{Feed, Streamed};
 use super::index::{Index, LayerId, MemberId, shown};
-use super::member::{Body, Member};
+use super::member::{Body, Member, MemberKind};
 use super::pass::Passenger;
 use super::tar::Walk;
 use crate::context::Context;
@@ -113,7 +113,8 @@ impl<'a> Again<'a> {
     }
 }
 
-/// Whether a member is the one that the first pass saw.
+/// Whether a member is the one that the first pass saw. The size of a link is that of its target, which its header does not say.
 fn is_same(known: &Member, came: &Member) -> bool {
-    known.path == came.path && known.kind == came.kind && known.size == came.size && known.holes == came.holes && known.link == came.link
+    let facts = |member: &Member| (member.kind != MemberKind::HardLink).then_some((member.size, member.holes));
+    known.path == came.path && known.kind == came.kind && known.link == came.link && facts(known) == facts(came)
 }

@@ -142,7 +142,11 @@ impl Bytes {
     /// # Errors
     /// What the source says.
     pub fn visit(&self, range: Range<u64>, sink: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> io::Result<()> {
-        if let Some(bytes) = self.as_slice(range.start..range.end.min(self.len)) {
+        let range = range.start..range.end.min(self.len);
+        if range.is_empty() {
+            return Ok(());
+        }
+        if let Some(bytes) = self.as_slice(range.clone()) {
             let _ = sink(bytes);
             return Ok(());
         }

@@ -1,6 +1,6 @@
 //! Asking a question of a dump's pages, in as few passes as its evidence allows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
@@ -80,35 +80,31 @@ impl Reading<'_> {
         let wants = question.wants(self.memory);
         let sources: Vec<Option<Source>> = self.memory.objects.iter().map(|object| self.source(object)).collect();
         let mut schedules = Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
-        let is_over = |schedules: &BTreeMap<Source, Schedule>| {
-            self.context.cancelled() || schedules.values().any(|schedule| schedule.stopped)
-        };
-        let mut passing = Vec::new();
-        let all: Vec<Source> = schedules.keys().copied().collect();
-        for (evidence, member) in all {
+        let mut passing = BTreeSet::new();
+        let mut has_enough = false;
+        for (&(evidence, member), schedule) in &mut schedules {
             let Some(bytes) = self.case.evidences[evidence].evidence.index().member(member).body.at_hand() else {
-                passing.push(evidence);
+                passing.insert(evidence);
                 continue;
             };
-            if let Some(schedule) = schedules.get_mut(&(evidence, member)) {
-                // A source that fails in the middle leaves the rest unserved, and that is reported.
-                let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| question.bytes(want, at, bytes));
-            }
-            if is_over(&schedules) {
-                passing.clear();
+            // A source that fails in the middle leaves the rest unserved, and that is reported.
+            let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| question.bytes(want, at, bytes));
+            has_enough = schedule.stopped;
+            if has_enough || self.context.cancelled() {
                 break;
             }
         }
-        passing.dedup();
         for evidence in passing {
+            if has_enough || self.context.cancelled() {
+                break;
+            }
             let opened = &self.case.evidences[evidence].evidence;
-            let mut passenger = Selected { question: &mut question, evidence, schedules: &mut schedules };
-            match opened.pass_again(self.context, &mut passenger) {
+            let mut passenger = Selected { question: &mut question, evidence, schedules: &mut schedules, has_enough: false };
+            let result = opened.pass_again(self.context, &mut passenger);
+            has_enough = passenger.has_enough;
+            match result {
                 Err(changed @ Error::Changed { .. }) => findings.gap("stored pages", opened.name(), changed),
                 result => result?,
-            }
-            if is_over(&schedules) {
-                break;
             }
         }
         Ok(Shown { question, wants, schedules: schedules.into_values().collect() })
@@ -126,16 +122,20 @@ struct Selected<'a, Q> {
     question: &'a mut Q,
     evidence: usize,
     schedules: &'a mut BTreeMap<Source, Schedule>,
+    /// The question wants to see no more.
+    has_enough: bool,
 }
 
 impl<Q: Question> Passenger for Selected<'_, Q> {
     fn wants(&mut self, _: &Index, id: MemberId, _: &Member) -> bool {
-        self.schedules.contains_key(&(self.evidence, id)) && !self.schedules.values().any(|schedule| schedule.stopped)
+        !self.has_enough && self.schedules.contains_key(&(self.evidence, id))
     }
 
     fn contents(&mut self, _: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
         let Some(schedule) = self.schedules.get_mut(&(self.evidence, id)) else { return Ok(()) };
-        schedule.serve_passing(contents, &mut |want, at, bytes| self.question.bytes(want, at, bytes))
+        let result = schedule.serve_passing(contents, &mut |want, at, bytes| self.question.bytes(want, at, bytes));
+        self.has_enough = schedule.stopped;
+        result
     }
 }
 

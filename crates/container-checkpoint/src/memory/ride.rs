@@ -37,6 +37,8 @@ struct Rider<Q> {
     served: HashMap<Vec<u8>, (MemberId, Schedule)>,
     /// How many members were known when the wants were worked out.
     members_known: u32,
+    /// The question wants to see no more.
+    has_enough: bool,
     /// Pages are in a parent, or their size is unknown yet: it has to be asked when all is known.
     too_early: bool,
 }
@@ -72,8 +74,8 @@ impl<'m, Q: Question> Ride<'m, Q> {
         let index = case.evidence(id).index();
         let is_valid = !rider.too_early && rider.saw_all(index, &dump.image_files(index)) && rider.memory.stores_the_same(memory);
         is_valid.then(|| {
-            let schedules = rider.served.into_values().map(|(_, schedule)| schedule);
-            Shown { question: rider.question, wants: rider.wants, schedules: schedules.chain(rider.waiting.into_values()).collect() }
+            let schedules = rider.served.into_values().map(|(_, schedule)| schedule).collect();
+            Shown { question: rider.question, wants: rider.wants, schedules }
         })
     }
 }
@@ -89,7 +91,8 @@ impl<Q: Question> Rider<Q> {
             Some(object.image.clone().into_bytes())
         });
         let waiting = schedules.into_iter().collect();
-        Self { question, memory, wants, waiting, served: HashMap::new(), members_known: so_far.len() as u32, too_early }
+        let members_known = so_far.len() as u32;
+        Self { question, memory, wants, waiting, served: HashMap::new(), members_known, has_enough: false, too_early }
     }
 
     /// Whether nothing that came later says something else: images that place pages, and page images themselves. An archive may hold two of one
@@ -98,13 +101,8 @@ impl<Q: Question> Rider<Q> {
         let places = |id: &MemberId| places_pages(index.member(*id).base_name());
         let is_late = files.members().into_iter().filter(places).any(|id| index.came_after(self.members_known, id));
         let is_current = |(name, (member, _)): (&Vec<u8>, &(MemberId, Schedule))| files.member(name) == Some(*member);
-        let has_enough = self.has_enough();
-        !is_late && self.served.iter().all(is_current) && (has_enough || self.waiting.keys().all(|name| files.member(name).is_none()))
-    }
-
-    /// Whether the question wants to see no more.
-    fn has_enough(&self) -> bool {
-        self.served.values().any(|(_, schedule)| schedule.stopped)
+        let misses_none = || self.has_enough || self.waiting.keys().all(|name| files.member(name).is_none());
+        !is_late && self.served.iter().all(is_current) && misses_none()
     }
 }
 
@@ -115,7 +113,7 @@ impl<Q: Question> Passenger for Ride<'_, Q> {
         }
         let (directory, base) = split_path(&member.path);
         let Some(rider) = self.rider(so_far, so_far.layer_of(id), directory) else { return false };
-        rider.waiting.contains_key(base) && !rider.has_enough()
+        rider.waiting.contains_key(base) && !rider.has_enough
     }
 
     fn contents(&mut self, so_far: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
@@ -123,6 +121,7 @@ impl<Q: Question> Passenger for Ride<'_, Q> {
         let Some(rider) = self.rider(so_far, so_far.layer_of(id), directory) else { return Ok(()) };
         let Some((name, mut schedule)) = rider.waiting.remove_entry(base) else { return Ok(()) };
         let result = schedule.serve_passing(contents, &mut |want, at, bytes| rider.question.bytes(want, at, bytes));
+        rider.has_enough = schedule.stopped;
         rider.served.insert(name, (id, schedule));
         result
     }

@@ -1,0 +1,157 @@
+//! What is decided where memory goes on in another place: matches that lie across a seam, and whether a match beside one is one.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use container_checkpoint::ids::Pid;
+use container_checkpoint::memory::{Memory, Place};
+
+use super::Search;
+use super::scan::LOOK_BEHIND;
+
+/// A match found around a seam.
+#[derive(Debug)]
+pub(super) struct AtSeam {
+    /// Number of the address space.
+    pub(super) space: usize,
+    /// The address of its first byte.
+    pub(super) address: u64,
+    pub(super) text: Vec<u8>,
+    pub(super) before: Vec<u8>,
+    pub(super) after: Vec<u8>,
+}
+
+/// What was decided at the seams of a dump.
+#[derive(Debug, Default)]
+pub(super) struct Decided {
+    pub(super) matches: Vec<AtSeam>,
+    /// Hits beside a seam that are none once the other side is seen: number of the address space, address.
+    none: HashSet<(usize, u64)>,
+    /// The stretches that matches cover: start and length, by address space.
+    covered: HashMap<usize, BTreeMap<u64, u64>>,
+}
+
+impl Decided {
+    /// Whether a hit inside a segment is a match to a process: not where the seam says otherwise, nor where a match at a seam covers it.
+    pub(super) fn keeps(&self, space: usize, address: u64, len: u64) -> bool {
+        let touched = || {
+            // They don't overlap: the last that begins before our end is the only one that can reach us.
+            let last = self.covered.get(&space)?.range(..address + len).next_back();
+            Some(last.is_some_and(|(from, len)| from + len > address))
+        };
+        !self.none.contains(&(space, address)) && !touched().unwrap_or(false)
+    }
+
+    /// Adds a match, unless it is known: one over two seams is found at both.
+    fn add(&mut self, found: AtSeam) {
+        let len = found.text.len() as u64;
+        if self.covered.entry(found.space).or_default().insert(found.address, len) != Some(len) {
+            self.matches.push(found);
+        }
+    }
+}
+
+impl Search {
+    /// Looks at all seams of the processes that lived.
+    pub(super) fn decide_at_seams(&self, memory: &Memory, lived: &dyn Fn(Pid) -> bool) -> Decided {
+        let mut decided = Decided::default();
+        for number in 0..self.plan.seams.len() {
+            if lived(memory.spaces[self.plan.seams[number].space].pid) {
+                self.decide(number, memory, &mut decided);
+            }
+        }
+        decided
+    }
+
+    /// Goes on in front of a seam where the scan of the segment ended, as a scan of the memory in one piece would have.
+    fn decide(&self, number: usize, memory: &Memory, decided: &mut Decided) {
+        let seam = &self.plan.seams[number];
+        let Some((first, bytes)) = self.around(number) else { return };
+        let middle = (seam.at - first) as usize;
+        let looks_around = self.options.pattern.may_look_around();
+        // In the middle of a run, `^` must not take the first byte that is known for that of memory.
+        let is_start = seam.from_run_start && first == seam.window.start;
+        let earliest = if is_start || !looks_around { 0 } else { LOOK_BEHIND.min(middle) };
+
+        let before = self.last_hit_before(memory, seam.space, seam.at);
+        let ends_here = before.filter(|&(start, end)| end == seam.at && start >= first + earliest as u64);
+        let from = match (ends_here, before) {
+            (Some((start, _)), _) => start,
+            (None, Some((_, end))) => end,
+            (None, None) => 0,
+        };
+        let mut at = (from.saturating_sub(first) as usize).max(earliest);
+        let mut is_confirmed = false;
+        let mut starts_behind = false;
+        while let Some((start, end)) =
+            self.options.pattern.find_at(bytes, at).filter(|&(start, _)| start <= middle)
+        {
+            at = end;
+            let address = first + start as u64;
+            let same = ends_here == Some((address, first + end as u64));
+            is_confirmed |= same;
+            if start == middle {
+                starts_behind = true;
+            }
+            let is_across = start < middle && middle < end;
+            let is_new = looks_around
+                && !same
+                && (end == middle || (start == middle && !self.hit_begins_at(memory, seam.space, seam.at)));
+            if is_across || is_new {
+                decided.add(self.at_seam(seam.space, address, bytes, start, end));
+            }
+        }
+        if let Some((start, _)) = ends_here
+            && !is_confirmed
+        {
+            decided.none.insert((seam.space, start));
+        }
+        if looks_around && !starts_behind {
+            decided.none.insert((seam.space, seam.at));
+        }
+    }
+
+    fn at_seam(&self, space: usize, address: u64, bytes: &[u8], start: usize, end: usize) -> AtSeam {
+        let context = self.options.context;
+        AtSeam {
+            space,
+            address,
+            text: bytes[start..end].to_vec(),
+            before: bytes[start.saturating_sub(context)..start].to_vec(),
+            after: bytes[end..(end + context).min(bytes.len())].to_vec(),
+        }
+    }
+
+    /// The addresses of the last hit that a process sees in front of an address.
+    fn last_hit_before(&self, memory: &Memory, space: usize, address: u64) -> Option<(u64, u64)> {
+        let (segment, edge) = self.place(memory, space, address.checked_sub(1)?)?;
+        let hits = self.found.hits.get(&segment)?;
+        let edge = edge + 1;
+        let behind = hits.partition_point(|hit| hit.at < edge);
+        let hit = hits[..behind].iter().rev().find(|hit| hit.at + hit.text.len() as u64 <= edge)?;
+        let start = address.checked_sub(edge - hit.at)?;
+        Some((start, start + hit.text.len() as u64))
+    }
+
+    fn hit_begins_at(&self, memory: &Memory, space: usize, address: u64) -> bool {
+        let begins = || {
+            let (segment, place) = self.place(memory, space, address)?;
+            self.found.hits.get(&segment)?.binary_search_by_key(&place, |hit| hit.at).ok()
+        };
+        begins().is_some()
+    }
+
+    /// The segment in which a process sees an address, and where in it.
+    fn place(&self, memory: &Memory, space: usize, address: u64) -> Option<(usize, u64)> {
+        let extent = memory.spaces[space].stored.within(address..address.checked_add(1)?).next()?;
+        let Place::Image(object, offset) = extent.place else { return None };
+        let segment = self.plan.segment_of(object, offset)?;
+        Some((segment, offset - self.plan.segments[segment].offset))
+    }
+
+    /// The bytes around a seam without a hole: the address of the first one, and the bytes.
+    pub(super) fn around(&self, number: usize) -> Option<(u64, &[u8])> {
+        let seam = &self.plan.seams[number];
+        let (start, bytes) = self.windows[number].around((seam.at - seam.window.start) as usize)?;
+        Some((seam.window.start + start as u64, bytes))
+    }
+}

@@ -1,0 +1,237 @@
+//! JSON is a contract: docs/JSON.md says every key and type, and the output of all commands on all evidence keeps to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use crate::support::archives::{all_of_testdata, archives_in, corpus, has_several_dumps, testdata};
+use crate::support::program::coldcase;
+
+/// A key of an object: its type, and whether it is always there.
+struct Key {
+    kind: String,
+    always: bool,
+}
+
+/// The objects of docs/JSON.md by name, each with its keys.
+struct Schema(BTreeMap<String, BTreeMap<String, Key>>);
+
+impl Schema {
+    fn read() -> Self {
+        let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/JSON.md")).unwrap();
+        let mut objects: BTreeMap<String, BTreeMap<String, Key>> = BTreeMap::new();
+        let mut name = String::new();
+        for line in page.lines() {
+            if let Some(title) = line.strip_prefix("### `") {
+                name = title.trim_end_matches('`').to_owned();
+            }
+            let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+            let ["", key, kind, ..] = cells.as_slice() else { continue };
+            let Some((key, star)) = key.strip_prefix('`').and_then(|key| key.split_once('`')) else { continue };
+            let key_type = Key { kind: (*kind).to_owned(), always: star.trim() == "*" };
+            let known = objects.entry(name.clone()).or_default().insert(key.to_owned(), key_type);
+            assert!(known.is_none(), "{name}: `{key}` stands there twice");
+        }
+        assert!(objects.len() > 25, "{:?}", objects.keys());
+        Self(objects)
+    }
+
+    fn keys(&self, names: &[&str]) -> BTreeMap<&str, &Key> {
+        let of = |name: &&str| self.0.get(*name).unwrap_or_else(|| panic!("docs/JSON.md has no `{name}`"));
+        names.iter().flat_map(of).map(|(key, kind)| (key.as_str(), kind)).collect()
+    }
+
+    /// Asserts that an object has the keys of these tables together, and no others.
+    #[track_caller]
+    fn check(&self, object: &Value, names: &[&str], about: &str) {
+        let object = object.as_object().unwrap_or_else(|| panic!("{about}: {object} is no object"));
+        let keys = self.keys(names);
+        for (key, value) in object {
+            match keys.get(key.as_str()) {
+                Some(known) => self.check_type(value, &known.kind, &format!("{about}.{key}")),
+                None => check_exact_bytes(object, key, &keys, about),
+            }
+        }
+        for (key, known) in keys {
+            assert!(!known.always || object.contains_key(key), "{about}: {key} is missing in {object:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_type(&self, value: &Value, kind: &str, about: &str) {
+        if let Some(kind) = kind.strip_prefix("list of ") {
+            let list = value.as_array().unwrap_or_else(|| panic!("{about}: {value} is no list"));
+            return list.iter().for_each(|value| self.check_type(value, kind, about));
+        }
+        if let Some(kind) = kind.strip_prefix("map of ") {
+            let map = value.as_object().unwrap_or_else(|| panic!("{about}: {value} is no map"));
+            return map.values().for_each(|value| self.check_type(value, kind, about));
+        }
+        let is_right = match kind {
+            "text" => value.is_string(),
+            "number" => value.is_u64(),
+            "bool" => value.is_boolean(),
+            "address" => value.as_str().is_some_and(is_address),
+            "time" => value.as_str().is_some_and(is_time),
+            "hash" => value.as_str().is_some_and(|text| text.len() == 64 && is_hex(text)),
+            "base64" => value.as_str().is_some_and(|text| STANDARD.decode(text).is_ok()),
+            name => return self.check(value, &[name], about),
+        };
+        assert!(is_right, "{about}: {value} is no {kind}");
+    }
+}
+
+/// `KEY_bytes` beside a text or a list of texts that is not UTF-8 somewhere.
+#[track_caller]
+fn check_exact_bytes(object: &Map<String, Value>, key: &str, keys: &BTreeMap<&str, &Key>, about: &str) {
+    let text = key.strip_suffix("_bytes").filter(|text| keys.get(text).is_some_and(|known| known.kind.ends_with("text")));
+    let text = text.unwrap_or_else(|| panic!("{about}: `{key}` is not in docs/JSON.md"));
+    let decoded = |bytes: &Value| STANDARD.decode(bytes.as_str().unwrap_or_else(|| panic!("{about}: {key}"))).unwrap();
+    match &object[text] {
+        Value::Array(texts) => {
+            let exact = object[key].as_array().unwrap();
+            assert_eq!(exact.len(), texts.len(), "{about}: {key}");
+            assert!(exact.iter().any(|bytes| !bytes.is_null()), "{about}: {key} says nothing");
+            for (bytes, text) in exact.iter().zip(texts).filter(|(bytes, _)| !bytes.is_null()) {
+                assert_eq!(String::from_utf8_lossy(&decoded(bytes)), text.as_str().unwrap(), "{about}: {key}");
+            }
+        }
+        text => assert_eq!(String::from_utf8_lossy(&decoded(&object[key])), text.as_str().unwrap(), "{about}: {key}"),
+    }
+}
+
+fn is_hex(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+}
+
+fn is_address(text: &str) -> bool {
+    text.len() == 18 && text.strip_prefix("0x").is_some_and(is_hex)
+}
+
+fn is_time(text: &str) -> bool {
+    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    let (seconds, rest) = shape.split_at(shape.len().min(19));
+    seconds == "0000-00-00T00:00:00" && rest.ends_with('Z') && rest[..rest.len() - 1].strip_prefix('.').unwrap_or_default().chars().all(|c| c == '0')
+}
+
+/// A question, and the tables that its documents keep to.
+const QUESTIONS: &[(&[&str], &[&str])] = &[
+    (&["show", "--print-stats", "--format=json"], &["document", "summary"]),
+    (&["inspect", "--all", "--format=json"], &["document", "summary", "inspect"]),
+    (&["rootfs", "--store=all", "--hash", "--format=json"], &["document", "rootfs"]),
+];
+
+fn keeps_to_the_contract(schema: &Schema, archive: &str) {
+    let all_dumps: &[&str] = if has_several_dumps(archive) { &["--all-dumps"] } else { &[] };
+    for (question, tables) in QUESTIONS {
+        let ran = coldcase(&[question, all_dumps, &[archive]].concat()).run();
+        for document in ran.documents() {
+            schema.check(&document, tables, &format!("{archive}: {}", question[0]));
+            assert_eq!(document["schema_version"], 1);
+        }
+    }
+    let question = ["grep", "--format=jsonl", r"(?-u)NEEDLE|COLDCASE|\xff\xfe\x1b"];
+    let ran = coldcase(&[&question, all_dumps, &[archive]].concat()).run();
+    let answer = ran.records();
+    schema.check(&answer.header, &["header"], archive);
+    answer.records.iter().for_each(|record| schema.check(record, &["match"], archive));
+    answer.gaps.iter().for_each(|gap| schema.check(gap, &["gap"], archive));
+    schema.check(&answer.summary, &["summary line"], archive);
+    assert_eq!(answer.summary["records"].as_u64(), Some(answer.records.len() as u64), "{archive}");
+    assert_eq!(answer.summary["gaps"].as_u64(), Some(answer.gaps.len() as u64), "{archive}");
+}
+
+#[test]
+fn every_key_on_all_of_testdata_is_documented_with_its_type() {
+    let schema = Schema::read();
+    for archive in all_of_testdata() {
+        keeps_to_the_contract(&schema, &archive);
+    }
+}
+
+#[test]
+fn every_key_on_all_of_the_corpus_is_documented_with_its_type() {
+    let Some(corpus) = corpus() else { return };
+    let schema = Schema::read();
+    for directory in ["checkpoints", "checkpoints/generations", "cases/aarch64"] {
+        for archive in archives_in(&corpus.join(directory)) {
+            if !["bin.tar", "sysroot.tar", "kernel-cores.tar", "05-podman-4k-max.tar"].iter().any(|no| archive.contains(&format!("/{no}"))) {
+                keeps_to_the_contract(&schema, &archive);
+            }
+        }
+    }
+}
+
+#[test]
+fn documents_begin_with_version_and_evidence_and_end_with_gaps() {
+    for (question, _) in QUESTIONS {
+        let ran = coldcase(&[question, &[testdata("counter.tar.zst").as_str()][..]].concat()).run().ends_with(0);
+        let document = ran.document();
+        let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
+        assert_eq!(keys[..2], ["schema_version", "evidence"], "{question:?}");
+        assert_eq!(keys[keys.len() - 2..], ["notes", "gaps"], "{question:?}");
+    }
+}
+
+#[test]
+fn keys_stand_in_the_order_of_the_page() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/JSON.md")).unwrap();
+    let table = page.split("### `summary`").nth(1).unwrap();
+    let order: Vec<&str> = table.lines().take_while(|line| !line.starts_with("### ")).filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
+    let ran = coldcase(&["show", "--print-stats", "--format=json", &testdata("counter-crio.tar.xz")]).run().ends_with(0);
+    let document = ran.document();
+    let told: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).filter(|key| order.contains(key)).collect();
+    let expected: Vec<&str> = order.into_iter().filter(|key| told.contains(key)).collect();
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn the_same_evidence_gives_the_same_bytes_at_any_number_of_threads() {
+    let questions: &[&[&str]] = &[
+        &["show", "--format=json"],
+        &["inspect", "--all"],
+        &["inspect", "--all", "--format=json"],
+        &["grep", "--format=jsonl", "[A-Za-z_]{12}"],
+        &["grep", "[A-Z_]{12}"],
+        &["rootfs", "--store=all", "--hash", "--format=json"],
+    ];
+    for archive in ["kitchen.tar.zst", "redis.tar.zst", "counter-docker-dir.tar.xz", "tiny-dir.tar"] {
+        let archive = testdata(archive);
+        for question in questions {
+            let once = coldcase(&[question, &["--threads=1", archive.as_str()][..]].concat()).run();
+            for threads in ["--threads=1", "--threads=2", "--threads=7"] {
+                let again = coldcase(&[question, &[threads, archive.as_str()][..]].concat()).run();
+                assert!(again.stdout == once.stdout && again.stderr == once.stderr, "{threads}: another answer: {}", again.told());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_from_a_mapping_is_that_from_a_stream() {
+    // Uncompressed archives are mapped and searched by several threads, compressed ones stream by.
+    let directory = tempfile::TempDir::new().unwrap();
+    for name in ["counter.tar.zst", "redis.tar.zst"] {
+        let plain = directory.path().join(name.trim_end_matches(".zst"));
+        fs::write(&plain, crate::support::archives::plain(testdata(name))).unwrap();
+        for question in [&["grep", "--format=jsonl", "[A-Za-z_]{12,}"][..], &["inspect", "--all", "--format=json"]] {
+            let answer = |evidence: &str| {
+                let ran = coldcase(&[question, &[evidence]].concat()).run().ends_with(0);
+                ran.text().replace(evidence, "-")
+            };
+            assert!(answer(plain.to_str().unwrap()) == answer(&testdata(name)), "{name}: {question:?}");
+        }
+    }
+}
+
+#[test]
+fn an_empty_answer_is_a_document_too() {
+    let ran = coldcase(&["show", "--format=json", "/nonexistent"]).run().ends_with(2);
+    assert_eq!(ran.text(), "[]\n");
+    let ran = coldcase(&["grep", "--format=jsonl", "nowhere", &testdata("tiny.tar")]).run().ends_with(1);
+    assert!(ran.records().records.is_empty());
+}
