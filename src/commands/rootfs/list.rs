@@ -13,7 +13,7 @@ use super::{Setting, path_bytes};
 use crate::commands::format::Format;
 use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
-use crate::present::json::text_fields;
+use crate::present::json::{text_fields, text_list_fields};
 use crate::present::table::{Column, Table};
 use crate::present::text::Text;
 use crate::present::time::utc_text;
@@ -232,8 +232,7 @@ fn json_of(checkpoint: &Checkpoint<'_>, changes: &Changes<'_>, args: &ListArgs, 
         let mut map = Map::new();
         text_fields(&mut map, "name", &store.name());
         text_fields(&mut map, "member", &store.member);
-        let places = store.mount_points.iter().map(|place| Value::from(String::from_utf8_lossy(place)));
-        map.insert("mount_points".into(), places.collect());
+        text_list_fields(&mut map, "mount_points", &store.mount_points);
         map.insert("entries".into(), store.entries.into());
         Value::Object(map)
     });

@@ -24,7 +24,8 @@ const MARKS: &[Marks] = &[
         engine: Engine::CriO,
         manager: Some("cri-o"),
         prefix: "io.kubernetes.cri-o.",
-        shared: &["ContainerType", "SandboxID", "TTY", "Stdin", "StdinOnce"],
+        // Podman 4 sets `Created` itself, and some of the others for containers in pods.
+        shared: &["ContainerType", "Created", "SandboxID", "TTY", "Stdin", "StdinOnce"],
     },
     Marks { engine: Engine::Containerd, manager: None, prefix: "io.kubernetes.cri.", shared: &[] },
 ];
