@@ -23,9 +23,7 @@ const HARMFUL: &str = r"(?-u)\x1b\[|\x9b3|\xe2\x80\xae";
 
 /// Every question that is answered with text.
 const QUESTIONS: &[&[&str]] = &[
-    &["show"],
     &["show", "--print-stats"],
-    &["show", "--format=json"],
     &["inspect", "--all"],
     &["inspect", "--all", "--format=json"],
     &["grep", "-C40", HARMFUL],

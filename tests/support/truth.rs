@@ -69,13 +69,17 @@ pub struct Needle {
 }
 
 impl Needle {
-    /// A regular expression for its bytes in memory.
-    pub fn pattern(&self) -> String {
-        let encoded: Vec<u8> = match self.kind.as_str() {
+    /// Its bytes in memory.
+    pub fn bytes(&self) -> Vec<u8> {
+        match self.kind.as_str() {
             "utf16le" => self.text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
             _ => self.text.as_bytes().to_vec(),
-        };
-        bytes_pattern(&encoded)
+        }
+    }
+
+    /// A regular expression for its bytes in memory.
+    pub fn pattern(&self) -> String {
+        bytes_pattern(&self.bytes())
     }
 }
 

@@ -192,9 +192,9 @@ impl<F: Feed> Walk<F> {
         let data = self.next_header;
         self.next_header = contents_end(data, packed);
         if kind == MemberKind::File && header.entry_type().is_gnu_sparse() {
-            let (size, parts, blocks) = self.gnu_sparse(header)?;
-            self.next_header = contents_end(data.saturating_add(blocks), packed);
-            return Ok(sparse_entry(member, packed, size, parts));
+            let form = self.gnu_sparse(header)?;
+            self.next_header = contents_end(data.saturating_add(form.blocks), packed);
+            return Ok(sparse_entry(member, packed, form.size, form.parts));
         }
         if let (MemberKind::File, Some(form)) = (kind, PaxSparse::of(&pax)) {
             return self.pax_sparse(member, packed, form);
@@ -202,25 +202,25 @@ impl<F: Feed> Walk<F> {
         Ok(Entry { member, packed, contents: Contents::Whole })
     }
 
-    /// The size in an old GNU header, its map with the extension blocks behind it, and how many bytes these blocks take.
-    fn gnu_sparse(&mut self, header: &tar::Header) -> Result<(Option<u64>, Option<Vec<Part>>, u64), Ending> {
-        let Some(gnu) = header.as_gnu() else { return Ok((None, None, 0)) };
+    /// What an old GNU header says, and the extension blocks behind it.
+    fn gnu_sparse(&mut self, header: &tar::Header) -> Result<GnuSparse, Ending> {
+        let Some(gnu) = header.as_gnu() else { return Ok(GnuSparse::default()) };
         let mut parts = sparse::gnu_parts(&gnu.sparse);
         let mut extended = gnu.is_extended();
-        let mut taken = 0;
+        let mut blocks = 0;
         while extended {
             let mut block = tar::GnuExtSparseHeader::new();
             if self.take(block.as_mut_bytes())? < BLOCK as usize {
                 break;
             }
-            taken += BLOCK;
+            blocks += BLOCK;
             match (&mut parts, sparse::gnu_parts(block.sparse())) {
                 (Some(parts), Some(more)) if parts.len() < sparse::PARTS_MAX => parts.extend(more),
                 _ => parts = None,
             }
             extended = block.is_extended();
         }
-        Ok((gnu.real_size().ok(), parts, taken))
+        Ok(GnuSparse { size: gnu.real_size().ok(), parts, blocks })
     }
 
     fn pax_sparse(&mut self, mut member: Member, mut packed: u64, form: PaxSparse<'_>) -> Result<Entry, Ending> {
@@ -290,6 +290,15 @@ struct Named {
     records: Pax,
     path: Option<Vec<u8>>,
     link: Option<Vec<u8>>,
+}
+
+/// A sparse member in GNU's old form, as far as it can be read.
+#[derive(Default)]
+struct GnuSparse {
+    size: Option<u64>,
+    parts: Option<Vec<Part>>,
+    /// How many bytes the extension blocks take.
+    blocks: u64,
 }
 
 /// A sparse member of this size, if that and its map make sense.
