@@ -118,11 +118,7 @@ mod tests {
     fn the_table_holds() {
         use Answer::*;
         // answer, status, status with gaps
-        let table = [
-            (Done, 0, 3),
-            (Found, 0, 0),
-            (NotFound, 1, 3),
-        ];
+        let table = [(Done, 0, 3), (Found, 0, 0), (NotFound, 1, 3)];
         for (answer, complete, with_gaps) in table {
             assert_eq!(status(&[answer], false, false), complete, "{answer:?}");
             assert_eq!(status(&[answer], true, false), with_gaps, "{answer:?} with gaps");

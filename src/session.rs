@@ -54,7 +54,12 @@ impl<'u> Session<'u> {
     /// Makes a session from the options that all commands have.
     pub fn new(ui: &'u Ui, options: &GlobalOptions) -> Self {
         let limits = Limits { metadata: options.max_metadata, ..Limits::default() };
-        let context = Context { limits, threads: options.threads().get(), spool: options.spool.clone(), ..Context::default() };
+        let context = Context {
+            limits,
+            threads: options.threads().get(),
+            spool: options.spool.clone(),
+            ..Context::default()
+        };
         Self { ui, context }
     }
 
@@ -75,12 +80,20 @@ impl<'u> Session<'u> {
     }
 
     /// Opens all evidence with a question riding along each first pass; the rides are in the order of the case's evidence.
-    pub fn open_riding<'m, Q: Question + 'm>(&self, args: &EvidenceArgs, make: impl Fn() -> Q + Copy + 'm) -> (Case, Vec<Ride<'m, Q>>) {
+    pub fn open_riding<'m, Q: Question + 'm>(
+        &self,
+        args: &EvidenceArgs,
+        make: impl Fn() -> Q + Copy + 'm,
+    ) -> (Case, Vec<Ride<'m, Q>>) {
         self.open_with(args, || Ride::new(make))
     }
 
     /// Opens all evidence with a passenger on each first pass; the passengers are in the order of the case's evidence.
-    pub fn open_with<P: Passenger>(&self, args: &EvidenceArgs, mut make: impl FnMut() -> P) -> (Case, Vec<P>) {
+    pub fn open_with<P: Passenger>(
+        &self,
+        args: &EvidenceArgs,
+        mut make: impl FnMut() -> P,
+    ) -> (Case, Vec<P>) {
         let mut case = Case::default();
         let mut passengers = Vec::new();
         for name in &args.evidence {
@@ -110,7 +123,8 @@ impl<'u> Session<'u> {
         let mut chosen = Vec::new();
         for (evidence, opened) in case.evidences.iter().enumerate() {
             match opened.chosen(choice) {
-                Ok(dumps) => chosen.extend(dumps.into_iter().map(|dump| Checkpoint::new(case, DumpId { evidence, dump }))),
+                Ok(dumps) => chosen
+                    .extend(dumps.into_iter().map(|dump| Checkpoint::new(case, DumpId { evidence, dump }))),
                 Err(error) => self.ui.error(Text::own(error)),
             }
         }
@@ -121,7 +135,11 @@ impl<'u> Session<'u> {
     pub fn tell(&self, of: &Checkpoint<'_>, findings: &Findings) {
         let evidence = Text::evidence(of.full_name());
         for Gap { what, place, why } in &findings.gaps {
-            self.ui.gap(Text::evidence(what), evidence.clone().and("//").and_evidence(place), Text::evidence(why));
+            self.ui.gap(
+                Text::evidence(what),
+                evidence.clone().and("//").and_evidence(place),
+                Text::evidence(why),
+            );
         }
         for Note { what, place, why } in findings.notes.iter().take(NOTES_TOLD) {
             let text = Text::evidence(format!(": {what} ({place}): {why}"));
@@ -139,8 +157,10 @@ pub fn document(of: &Checkpoint<'_>, answer: Map<String, Value>, findings: &Find
     let mut all = Map::new();
     json::text_fields(&mut all, "dump", of.name().as_bytes());
     all.extend(answer);
-    let entry = |what: &str, place: &str, why: &str| json::gap(what.as_bytes(), place.as_bytes(), why.as_bytes());
-    let notes: Vec<Value> = findings.notes.iter().map(|note| entry(&note.what, &note.place, &note.why)).collect();
+    let entry =
+        |what: &str, place: &str, why: &str| json::gap(what.as_bytes(), place.as_bytes(), why.as_bytes());
+    let notes: Vec<Value> =
+        findings.notes.iter().map(|note| entry(&note.what, &note.place, &note.why)).collect();
     all.insert("notes".into(), notes.into());
     let gaps = findings.gaps.iter().map(|gap| entry(&gap.what, &gap.place, &gap.why)).collect();
     json::document(of.evidence_name(), all, gaps)

@@ -28,7 +28,10 @@ fn a_dump_with_pages_of_16_kib_shows_its_process() {
     let process = &shown[&151].0;
     assert_eq!(process["command"], "looper");
     assert_eq!(process["executable"], "/case/looper");
-    assert_eq!(exact_list(process, "arguments"), ["/case/looper", "--name", "alpha"].map(|text| text.as_bytes().to_vec()));
+    assert_eq!(
+        exact_list(process, "arguments"),
+        ["/case/looper", "--name", "alpha"].map(|text| text.as_bytes().to_vec())
+    );
     let environment = ["PATH=/usr/bin", "LANG=C", "APP_TOKEN=COLDCASE-ENV-51d0"];
     assert_eq!(exact_list(process, "environment"), environment.map(|text| text.as_bytes().to_vec()));
     assert_eq!(document["criu_version"], "4.2.1");
@@ -55,10 +58,16 @@ fn assert_pattern(archive: &str, pid: u64, start: u64, page: u64) {
         .records()
         .records
         .iter()
-        .map(|record| (number(record["address"].as_str().unwrap()), record["match"]["text"].as_str().unwrap().to_owned()))
+        .map(|record| {
+            (
+                number(record["address"].as_str().unwrap()),
+                record["match"]["text"].as_str().unwrap().to_owned(),
+            )
+        })
         .filter(|(address, _)| (start..start + 32 * page).contains(address))
         .collect();
-    let expected: BTreeMap<u64, String> = (0..32).step_by(2).map(|index| (start + index * page, format!("PAGE {index:03}"))).collect();
+    let expected: BTreeMap<u64, String> =
+        (0..32).step_by(2).map(|index| (start + index * page, format!("PAGE {index:03}"))).collect();
     assert_eq!(found, expected, "process {pid}");
 }
 
@@ -71,9 +80,15 @@ fn podman_s_archive_of_an_arm_container_is_shown_and_searched() {
     assert_eq!(document["image"], "localhost/looper:1");
     let shown = processes(&document);
     assert_eq!(shown[&1].0["cmdline"], "/app/looper --name ctr");
-    let ran = coldcase(&["grep", "--format=jsonl", "COLDCASE-(HEAP|DATA|BSS|SHMEM|STACK)", &archive]).run().ends_with(0);
-    let kinds: std::collections::BTreeSet<String> =
-        ran.records().records.iter().map(|record| record["match"]["text"].as_str().unwrap().to_owned()).collect();
+    let ran = coldcase(&["grep", "--format=jsonl", "COLDCASE-(HEAP|DATA|BSS|SHMEM|STACK)", &archive])
+        .run()
+        .ends_with(0);
+    let kinds: std::collections::BTreeSet<String> = ran
+        .records()
+        .records
+        .iter()
+        .map(|record| record["match"]["text"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(kinds.len(), 5, "{kinds:?}");
 }
 
@@ -81,9 +96,20 @@ fn podman_s_archive_of_an_arm_container_is_shown_and_searched() {
 fn every_case_shows_its_threads_and_texts() {
     let Some(corpus) = corpus() else { return };
     let cases = [
-        "01-looper-16k-max", "01-looper-4k-a72", "01-looper-4k-max", "01-looper-4k-max-va48", "02-threads-16k-max",
-        "02-threads-4k-a72", "02-threads-4k-max", "02-threads-4k-max-va48", "03-looper-gcs-4k-max",
-        "03-threads-gcs-4k-max", "04-mte-4k-max", "06-threads-old-4k", "07-high-4k-max", "08-sme-4k-max",
+        "01-looper-16k-max",
+        "01-looper-4k-a72",
+        "01-looper-4k-max",
+        "01-looper-4k-max-va48",
+        "02-threads-16k-max",
+        "02-threads-4k-a72",
+        "02-threads-4k-max",
+        "02-threads-4k-max-va48",
+        "03-looper-gcs-4k-max",
+        "03-threads-gcs-4k-max",
+        "04-mte-4k-max",
+        "06-threads-old-4k",
+        "07-high-4k-max",
+        "08-sme-4k-max",
     ];
     for case in cases {
         let unpacked = unpacked(corpus.join(format!("cases/aarch64/{case}.tar.zst")));
@@ -95,33 +121,47 @@ fn every_case_shows_its_threads_and_texts() {
         let shown = processes(&document);
         let process = &shown[&pid].0;
         let texts = |key: &str| -> Vec<Vec<u8>> {
-            facts[key].as_array().unwrap().iter().map(|text| text.as_str().unwrap().as_bytes().to_vec()).collect()
+            facts[key]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|text| text.as_str().unwrap().as_bytes().to_vec())
+                .collect()
         };
         assert_eq!(exact_list(process, "arguments"), texts("argv"), "{case}");
         assert_eq!(exact_list(process, "environment"), texts("environ"), "{case}");
         let comm = facts["comm"].as_object().unwrap();
         if comm.len() > 1 {
             let threads = process["threads"].as_array().unwrap();
-            let told: BTreeMap<String, &Value> = threads.iter().map(|thread| (thread["tid"].to_string(), &thread["command"])).collect();
+            let told: BTreeMap<String, &Value> =
+                threads.iter().map(|thread| (thread["tid"].to_string(), &thread["command"])).collect();
             assert_eq!(told, comm.iter().map(|(tid, name)| (tid.clone(), name)).collect(), "{case}");
         }
         let globals = &facts["gdb"]["globals"];
-        let pointer = |key: &str| globals[key].as_str().and_then(|text| text.split_whitespace().find(|word| word.starts_with("0x")));
+        let pointer = |key: &str| {
+            globals[key].as_str().and_then(|text| text.split_whitespace().find(|word| word.starts_with("0x")))
+        };
         if let Some(anon) = pointer("anon") {
             assert_pattern(&images, pid, number(anon), facts["system"]["page_size"].as_u64().unwrap());
         }
         if let Some(heap) = pointer("heap_mark") {
-            let ran = coldcase(&["grep", "--format=jsonl", "-F", "COLDCASE-HEAP-user=admin", &images]).run().ends_with(0);
+            let ran = coldcase(&["grep", "--format=jsonl", "-F", "COLDCASE-HEAP-user=admin", &images])
+                .run()
+                .ends_with(0);
             assert!(places(&ran).contains(&(pid, number(heap))), "{case}: {}", ran.told());
         }
         if case.contains("threads") {
             // Each thread has a name of its own in its thread-local storage, and gdb has its address (in `who`, decimal).
             let who = globals["who"].as_str().unwrap();
-            let addresses: Vec<u64> = who.match_indices("tls_tag_addr = ").map(|(at, key)| {
-                let digits = &who[at + key.len()..];
-                digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap()].parse().unwrap()
-            }).collect();
-            let ran = coldcase(&["grep", "--format=jsonl", "COLDCASE-TLS-[a-z]+", &images]).run().ends_with(0);
+            let addresses: Vec<u64> = who
+                .match_indices("tls_tag_addr = ")
+                .map(|(at, key)| {
+                    let digits = &who[at + key.len()..];
+                    digits[..digits.find(|c: char| !c.is_ascii_digit()).unwrap()].parse().unwrap()
+                })
+                .collect();
+            let ran =
+                coldcase(&["grep", "--format=jsonl", "COLDCASE-TLS-[a-z]+", &images]).run().ends_with(0);
             let found = places(&ran);
             assert_eq!(addresses.len(), 6, "{who}");
             for address in addresses {

@@ -35,14 +35,23 @@ fn every_process_has_a_core_with_its_threads_and_planted_texts() {
         let truth = Truth::of(name);
         let (directory, ran) = dumped(&[&truth.archive()]);
         ran.ends_with(0);
-        let expected = truth.processes().iter().map(|process| format!("core.{}", process["pid"])).collect::<BTreeSet<_>>();
+        let expected = truth
+            .processes()
+            .iter()
+            .map(|process| format!("core.{}", process["pid"]))
+            .collect::<BTreeSet<_>>();
         assert_eq!(names(&directory), expected, "{name}");
         for process in truth.processes() {
             let pid = process["pid"].as_u64().unwrap();
             let bytes = core(&directory, pid);
             let core = Core::read(&bytes);
             assert_eq!(core.machine, 62);
-            let threads: BTreeSet<u64> = process["threads"].as_array().unwrap().iter().map(|thread| thread["tid"].as_u64().unwrap()).collect();
+            let threads: BTreeSet<u64> = process["threads"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|thread| thread["tid"].as_u64().unwrap())
+                .collect();
             assert_eq!(core.threads().into_iter().collect::<BTreeSet<_>>(), threads, "{name}: {pid}");
             assert_eq!(core.threads()[0], pid, "{name}: the main thread comes first");
             for needle in truth.needles().iter().filter(|needle| needle.kind != "utf16le") {
@@ -52,7 +61,11 @@ fn every_process_has_a_core_with_its_threads_and_planted_texts() {
                 }
                 for (_, address) in needle.live_only.iter().filter(|(other, _)| *other == pid) {
                     // A clean page of a file: the file has it, the core does not.
-                    assert_eq!(core.memory(*address, needle.text.len()), None, "{name}: {pid} at {address:x}");
+                    assert_eq!(
+                        core.memory(*address, needle.text.len()),
+                        None,
+                        "{name}: {pid} at {address:x}"
+                    );
                 }
             }
         }
@@ -67,7 +80,11 @@ fn text_in_every_kind_of_memory_is_in_the_core_at_its_address() {
     // Three zombies of 45 processes have nothing left.
     assert_eq!(names(&directory).len(), 42, "{}", ran.told());
     for pid in ["25", "26", "46"] {
-        assert!(ran.messages("note").iter().any(|note| note.contains(&format!("process {pid}:"))), "{}", ran.told());
+        assert!(
+            ran.messages("note").iter().any(|note| note.contains(&format!("process {pid}:"))),
+            "{}",
+            ran.told()
+        );
     }
     for hit in truth.0["hits"].as_array().unwrap().iter().filter(|hit| hit["encoding"] == "ascii") {
         let bytes = core(&directory, hit["pid"].as_u64().unwrap());
@@ -148,13 +165,11 @@ fn a_pipe_gives_the_same_core_as_a_file() {
 }
 
 #[test]
-fn a_core_of_another_machine_is_written_alike() {
+fn a_core_of_a_machine_that_is_not_written_is_refused_by_its_name() {
     let (directory, ran) = dumped(&[&testdata("aarch64-16k.tar.zst")]);
-    ran.ends_with(0);
-    let bytes = core(&directory, 151);
-    let core = Core::read(&bytes);
-    assert_eq!((core.machine, core.threads()), (183, vec![151]));
-    assert_eq!(core.memory(0x5555_7896_0010, 18), Some(b"COLDCASE-HEAP-user".to_vec()));
+    let ran = ran.ends_with(3);
+    assert!(ran.stderr.contains("cores of aarch64 processes can't be written yet"), "{}", ran.told());
+    assert!(names(&directory).is_empty());
 }
 
 /// Asserts that each byte of our core is that of gdb's core of the same frozen process, but where it can't be.
@@ -180,23 +195,18 @@ fn memory_is_that_of_gdb_s_core_of_the_same_moment() {
     }
 }
 
-#[test]
-fn memory_of_aarch64_processes_is_that_of_gdb_s_core_too() {
-    let Some(corpus) = corpus() else { return };
-    for case in ["01-looper-16k-max", "01-looper-4k-a72", "02-threads-4k-max", "04-mte-4k-max", "06-threads-old-4k"] {
-        compare_case(&corpus.join(format!("cases/aarch64/{case}.tar.zst")), case);
-    }
-}
-
 fn compare_case(archive: &Path, case: &str) {
     let unpacked = unpacked(archive);
     let root = unpacked.path().join(case);
     let (directory, ran) = dumped(&[root.join("images").to_str().unwrap()]);
     ran.ends_with(0);
-    let facts: serde_json::Value = serde_json::from_slice(&fs::read(root.join("facts.json")).unwrap()).unwrap();
+    let facts: serde_json::Value =
+        serde_json::from_slice(&fs::read(root.join("facts.json")).unwrap()).unwrap();
     for name in names(&directory) {
         let pid = name.strip_prefix("core.").unwrap();
-        let reference = [format!("core.gcore.{pid}"), "core.gcore".into()].iter().find_map(|name| fs::read(root.join(name)).ok());
+        let reference = [format!("core.gcore.{pid}"), "core.gcore".into()]
+            .iter()
+            .find_map(|name| fs::read(root.join(name)).ok());
         let reference = reference.unwrap_or_else(|| panic!("{case}: no core of {pid} by gdb"));
         let ours = fs::read(directory.path().join("cores").join(&name)).unwrap();
         let (ours, reference) = (Core::read(&ours), Core::read(&reference));

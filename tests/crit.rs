@@ -13,8 +13,11 @@ fn every_image_of_a_dump_is_decoded_to_crit_s_very_text() {
     for name in ["tree", "zombie", "criu43"] {
         let archive = testdata(&format!("images/{name}.tar.zst"));
         let answers = plain(testdata(&format!("images/{name}.jsonl.zst")));
-        let answers: Vec<Value> =
-            answers.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
+        let answers: Vec<Value> = answers
+            .split(|&byte| byte == b'\n')
+            .filter(|line| !line.is_empty())
+            .map(|line| serde_json::from_slice(line).unwrap())
+            .collect();
         let directory = unpacked(&archive);
         let mut compared = 0;
         for answer in answers {
@@ -36,21 +39,33 @@ fn images_of_the_corpus_are_decoded_to_what_crit_says() {
     let Some(corpus) = corpus() else { return };
     for name in ["tiny", "counter", "redis", "kitchen"] {
         let goldens = unpacked(corpus.join(format!("checkpoints/golden/{name}/crit/crit.tar.zst")));
-        let images = unpacked(corpus.join("checkpoints").join(if name == "tiny" { "tiny.tar".into() } else { format!("{name}.tar.zst") }));
+        let images = unpacked(corpus.join("checkpoints").join(if name == "tiny" {
+            "tiny.tar".into()
+        } else {
+            format!("{name}.tar.zst")
+        }));
         let mut compared = 0;
         for path in files_below(goldens.path()) {
             let file = path.file_name().unwrap().to_str().unwrap();
-            let Some(image) = file.strip_suffix(".json").filter(|image| *image != "not-decoded") else { continue };
-            let image = if image.contains('.') || image == "stats-dump" { image.to_owned() } else { format!("{image}.img") };
+            let Some(image) = file.strip_suffix(".json").filter(|image| *image != "not-decoded") else {
+                continue;
+            };
+            let image = if image.contains('.') || image == "stats-dump" {
+                image.to_owned()
+            } else {
+                format!("{image}.img")
+            };
             let places = [images.path().join("checkpoint").join(&image), images.path().join(&image)];
             let Some(image) = places.iter().find(|path| path.exists()) else { continue };
-            let ran = coldcase(&["crit", "decode", "--pretty", "-i", image.to_str().unwrap()]).run().ends_with(0);
+            let ran =
+                coldcase(&["crit", "decode", "--pretty", "-i", image.to_str().unwrap()]).run().ends_with(0);
             let ours: Value = serde_json::from_slice(&ran.stdout).unwrap();
             let mut golden: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
             name_states_as_crit_4_3(&mut golden);
             if image.ends_with("ipcns-shm-11.img") {
                 // crit takes the second segment's entry for the first one's content.
-                let keys: Vec<&Value> = ours["entries"].as_array().unwrap().iter().map(|entry| &entry["desc"]["id"]).collect();
+                let keys: Vec<&Value> =
+                    ours["entries"].as_array().unwrap().iter().map(|entry| &entry["desc"]["id"]).collect();
                 assert_eq!(keys.len(), 2, "{keys:?}");
                 continue;
             }
@@ -95,7 +110,11 @@ fn an_image_is_a_file_a_member_or_standard_input() {
     assert!(expected.starts_with(b"{\"magic\": \"PSTREE\""), "{}", String::from_utf8_lossy(&expected));
     for archive in ["tiny.tar", "tiny.tar.zst", "tiny-dir.tar"] {
         let member = format!("{}//pstree.img", testdata(archive));
-        assert_eq!(coldcase(&["crit", "decode", "-i", &member]).run().ends_with(0).stdout, expected, "{archive}");
+        assert_eq!(
+            coldcase(&["crit", "decode", "-i", &member]).run().ends_with(0).stdout,
+            expected,
+            "{archive}"
+        );
     }
     let piped = coldcase(&["crit", "decode"]).fed(fs::read(&path).unwrap()).run().ends_with(0);
     assert_eq!(piped.stdout, expected);
@@ -126,9 +145,16 @@ fn info_tells_kind_and_count() {
     let ran = coldcase(&["crit", "info", &format!("{}//files.img", testdata("tiny.tar"))]).run().ends_with(0);
     let document: Value = serde_json::from_slice(&ran.stdout).unwrap();
     assert_eq!(document["magic"], "FILES", "{}", ran.told());
-    let decoded = coldcase(&["crit", "decode", "-i", &format!("{}//files.img", testdata("tiny.tar"))]).run().ends_with(0);
+    let decoded = coldcase(&["crit", "decode", "-i", &format!("{}//files.img", testdata("tiny.tar"))])
+        .run()
+        .ends_with(0);
     let entries: Value = serde_json::from_slice(&decoded.stdout).unwrap();
-    assert_eq!(document["count"].to_string(), entries["entries"].as_array().unwrap().len().to_string(), "{}", ran.told());
+    assert_eq!(
+        document["count"].to_string(),
+        entries["entries"].as_array().unwrap().len().to_string(),
+        "{}",
+        ran.told()
+    );
 }
 
 #[test]

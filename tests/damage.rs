@@ -60,7 +60,14 @@ fn a_plain_archive_cut_anywhere_shows_what_stands_before_the_cut_and_says_that_i
     let cuts = headers(&archive).into_iter().flat_map(|(at, _, size)| {
         // In a header, right behind it, in the contents, behind all but one of their bytes, at the border of members.
         let padded = BLOCK + size.next_multiple_of(BLOCK);
-        BTreeSet::from([at + 1, at + 300, at + BLOCK, at + BLOCK + size / 2, (at + BLOCK + size).saturating_sub(1), at + padded])
+        BTreeSet::from([
+            at + 1,
+            at + 300,
+            at + BLOCK,
+            at + BLOCK + size / 2,
+            (at + BLOCK + size).saturating_sub(1),
+            at + padded,
+        ])
     });
     for cut in cuts.collect::<BTreeSet<_>>() {
         let about = format!("cut at byte {cut}");
@@ -82,7 +89,10 @@ fn a_plain_archive_cut_anywhere_shows_what_stands_before_the_cut_and_says_that_i
             assert_eq!(document["process_tree"]["command"], "tiny main", "{about}");
         }
         if cut >= end_of("checkpoint/pages-2.img") {
-            assert_eq!(document["process_tree"]["cmdline"], "/tiny --tag NEEDLE_ARGV_31c7 last-arg", "{about}");
+            assert_eq!(
+                document["process_tree"]["cmdline"], "/tiny --tag NEEDLE_ARGV_31c7 last-arg",
+                "{about}"
+            );
         }
         let found = damaged.ask(&archive[..cut], GREP);
         let expected: BTreeSet<(u64, u64)> = needed
@@ -117,7 +127,9 @@ fn cut_everywhere(name: &str, question: &[&str], steps: usize) -> [usize; 4] {
         let ran = damaged.ask(&archive[..cut], question);
         if ran.status != 2 {
             let told = ran.messages("gap");
-            let says_so = |gap: &&str| gap.contains("cut short") || gap.contains("damaged") || gap.contains("ends early");
+            let says_so = |gap: &&str| {
+                gap.contains("cut short") || gap.contains("damaged") || gap.contains("ends early")
+            };
             assert!(told.iter().any(says_so), "{name} cut at byte {cut}: {}", ran.told());
         }
         statuses[ran.status as usize] += 1;
@@ -146,7 +158,8 @@ fn an_archive_of_which_nothing_can_be_read_is_said_to_be_cut() {
         for length in [8, 40] {
             let ran = Damaged::new().ask(&archive[..length], &["show"]).ends_with(2);
             let message = ran.messages("error")[0].to_lowercase();
-            let says_so = ["cut", "ends early", "breaks off", "end of file"].iter().any(|word| message.contains(word));
+            let says_so =
+                ["cut", "ends early", "breaks off", "end of file"].iter().any(|word| message.contains(word));
             assert!(says_so, "{extension}, {length} bytes: {}", ran.told());
         }
     }
@@ -155,7 +168,11 @@ fn an_archive_of_which_nothing_can_be_read_is_said_to_be_cut() {
 #[test]
 fn real_archives_cut_in_the_middle_show_their_container() {
     // Podman's metadata stands before the images; CRI-O's behind them.
-    for (name, container) in [("counter.tar.zst", Some("counter")), ("counter-crio.tar.xz", None), ("redis.tar.zst", Some("redis"))] {
+    for (name, container) in [
+        ("counter.tar.zst", Some("counter")),
+        ("counter-crio.tar.xz", None),
+        ("redis.tar.zst", Some("redis")),
+    ] {
         let archive = fs::read(testdata(name)).unwrap();
         let ran = Damaged::new().ask(&archive[..archive.len() / 2], INSPECT).ends_with(3);
         assert_eq!(ran.document()["container_name"].as_str(), container, "{name}: {}", ran.told());
@@ -202,7 +219,12 @@ fn with_wrong_bytes(archive: &[u8], seed: u64, rounds: usize, places: &[(usize, 
                 _ => dice.roll(256) as u8,
             };
         }
-        let questions = [INSPECT, GREP, &["rootfs", "--hash", "--store=all", "--format=json"], &["show", "--print-stats"]];
+        let questions = [
+            INSPECT,
+            GREP,
+            &["rootfs", "--hash", "--store=all", "--format=json"],
+            &["show", "--print-stats"],
+        ];
         let ran = damaged.ask(&bytes, questions[round % questions.len()]);
         statuses[ran.status as usize] += 1;
     }

@@ -10,7 +10,8 @@ use crate::support::program::coldcase;
 
 #[test]
 fn the_table_of_statuses_holds() {
-    let (tiny, last, first) = (testdata("tiny.tar"), testdata("pre-final.tar.zst"), testdata("pre-checkpoint.tar.zst"));
+    let (tiny, last, first) =
+        (testdata("tiny.tar"), testdata("pre-final.tar.zst"), testdata("pre-checkpoint.tar.zst"));
     let (tiny, last, first) = (tiny.as_str(), last.as_str(), first.as_str());
     let table: &[(&[&str], i32)] = &[
         (&["show", tiny], 0),
@@ -69,12 +70,17 @@ fn one_unreadable_evidence_of_several_does_not_stop_the_others() {
     for bad in &unreadable {
         let evidence = [tiny.as_str(), bad, counter.as_str()];
         let shown = coldcase(&[&["show", "--format=json"], &evidence[..]].concat()).run().ends_with(2);
-        let names: Vec<_> = shown.documents().iter().map(|document| document["container_name"].clone()).collect();
+        let names: Vec<_> =
+            shown.documents().iter().map(|document| document["container_name"].clone()).collect();
         assert_eq!(names, ["tiny", "counter"], "{}", shown.told());
         assert_eq!(shown.messages("error").len(), 1, "{}", shown.told());
-        let inspected = coldcase(&[&["inspect", "--all", "--format=json"], &evidence[..]].concat()).run().ends_with(2);
+        let inspected =
+            coldcase(&[&["inspect", "--all", "--format=json"], &evidence[..]].concat()).run().ends_with(2);
         assert_eq!(inspected.documents().len(), 2, "{}", inspected.told());
-        let found = coldcase(&[&["grep", "--format=jsonl", "NEEDLE_ANON|RANDOM_1432"], &evidence[..]].concat()).run().ends_with(2);
+        let found =
+            coldcase(&[&["grep", "--format=jsonl", "NEEDLE_ANON|RANDOM_1432"], &evidence[..]].concat())
+                .run()
+                .ends_with(2);
         assert_eq!(found.records().records.len(), 4, "{}", found.told());
     }
 }
@@ -97,7 +103,7 @@ fn a_file_that_may_not_be_read_is_an_error_that_says_so() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("locked.tar");
     fs::copy(testdata("tiny.tar"), &path).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     if fs::File::open(&path).is_ok() {
         println!("skipped: whoever runs this may read anything");
         return;

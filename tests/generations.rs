@@ -49,8 +49,11 @@ fn memory_of(evidence: &[&str], dump: &str) -> BTreeMap<Place, Page> {
     let starts: Vec<Place> = pieces.keys().copied().filter(|(_, address)| address % PAGE == 0).collect();
     assert_eq!(starts.len() as u64 * (PAGE / PIECE), pieces.len() as u64, "pieces that are no whole pages");
     for (pid, address) in starts {
-        let of_page = |at: u64| pieces.get(&(pid, address + at)).unwrap_or_else(|| panic!("{pid}: a hole in page {address:x}"));
-        let bytes: Vec<u8> = (0..PAGE).step_by(PIECE as usize).flat_map(|at| of_page(at).0.iter().copied()).collect();
+        let of_page = |at: u64| {
+            pieces.get(&(pid, address + at)).unwrap_or_else(|| panic!("{pid}: a hole in page {address:x}"))
+        };
+        let bytes: Vec<u8> =
+            (0..PAGE).step_by(PIECE as usize).flat_map(|at| of_page(at).0.iter().copied()).collect();
         let hash: String = Sha256::digest(&bytes)[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let is_zero = bytes.iter().all(|&byte| byte == 0);
         pages.insert((pid, address), Page { hash, kind: of_page(0).1.clone(), is_zero });
@@ -81,7 +84,8 @@ fn assert_same_pages(ours: &BTreeMap<Place, Page>, truth: &Pages, about: &str) {
         // A shared object is dumped whole, also what this process had not touched; a page of it that nobody wrote to is zeros in a hole of the object.
         // The kernel's code for user space is dumped though the process had not touched it.
         let of_object = truth.of_objects.contains(&page.hash) || page.is_zero;
-        let is_known = page.kind == "vdso" || (of_object && ["shared", "memfd", "sysv"].contains(&page.kind.as_str()));
+        let is_known =
+            page.kind == "vdso" || (of_object && ["shared", "memfd", "sysv"].contains(&page.kind.as_str()));
         assert!(is_known, "{about}: page {place:x?} of a {} mapping was not in the process", page.kind);
     }
 }
@@ -106,7 +110,9 @@ fn stems(truth: &Path, archive: &str) -> Vec<String> {
     let names = fs::read_dir(truth).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut stems: Vec<String> = names
         .filter_map(|name| Some(name.strip_suffix(".pages.tsv")?.to_owned()))
-        .filter(|stem| stem == archive || stem.strip_prefix(archive).is_some_and(|rest| rest.starts_with('.')))
+        .filter(|stem| {
+            stem == archive || stem.strip_prefix(archive).is_some_and(|rest| rest.starts_with('.'))
+        })
         .collect();
     stems.sort();
     stems
@@ -116,8 +122,14 @@ fn stems(truth: &Path, archive: &str) -> Vec<String> {
 fn generations(corpus: &Path) -> Vec<(String, PathBuf)> {
     let directory = corpus.join("checkpoints/generations");
     let archives = crate::support::archives::archives_in(&directory);
-    let name = |path: &String| Path::new(path).file_name().unwrap().to_str().unwrap().strip_suffix(".tar.zst").map(str::to_owned);
-    archives.iter().filter_map(|path| Some((name(path)?, PathBuf::from(path)))).filter(|(name, _)| name != "bin").collect()
+    let name = |path: &String| {
+        Path::new(path).file_name().unwrap().to_str().unwrap().strip_suffix(".tar.zst").map(str::to_owned)
+    };
+    archives
+        .iter()
+        .filter_map(|path| Some((name(path)?, PathBuf::from(path))))
+        .filter(|(name, _)| name != "bin")
+        .collect()
 }
 
 #[test]
@@ -138,8 +150,12 @@ fn every_page_of_every_generation_is_what_the_process_had() {
             if name.ends_with("-pre") || dump.as_deref().is_some_and(|dump| dump.ends_with("pre/1")) {
                 continue;
             }
-            let parent = name.strip_suffix("-with-previous").map(|start| path.with_file_name(format!("{start}-pre.tar.zst")));
-            let given: Vec<&str> = std::iter::once(evidence.as_str()).chain(parent.iter().map(|path| path.to_str().unwrap())).collect();
+            let parent = name
+                .strip_suffix("-with-previous")
+                .map(|start| path.with_file_name(format!("{start}-pre.tar.zst")));
+            let given: Vec<&str> = std::iter::once(evidence.as_str())
+                .chain(parent.iter().map(|path| path.to_str().unwrap()))
+                .collect();
             let ours = if parent.is_some() {
                 // Both podman archives hold a `checkpoint` and a `pre-checkpoint`: only the first is asked about.
                 memory_of(&given, "checkpoint")
@@ -179,13 +195,19 @@ fn a_chain_without_its_parents_says_what_it_lacks() {
     fs::rename(directory.path().join("chain/3"), directory.path().join("alone")).unwrap();
     let alone = directory.path().join("alone");
     // The link leads to ../2, which is not beside it any more.
-    let ran = coldcase(&["grep", "--format=jsonl", "nowhere at all", alone.to_str().unwrap()]).run().ends_with(3);
-    assert!(ran.records().gaps.iter().any(|gap| gap["why"].as_str().unwrap().contains("parent")), "{}", ran.told());
+    let ran =
+        coldcase(&["grep", "--format=jsonl", "nowhere at all", alone.to_str().unwrap()]).run().ends_with(3);
+    assert!(
+        ran.records().gaps.iter().any(|gap| gap["why"].as_str().unwrap().contains("parent")),
+        "{}",
+        ran.told()
+    );
 }
 
 #[test]
 fn podman_s_pair_of_archives_answers_as_one() {
-    let (last, first) = (testdata("criu317-podman-with-previous.tar.zst"), testdata("criu317-podman-pre.tar.zst"));
+    let (last, first) =
+        (testdata("criu317-podman-with-previous.tar.zst"), testdata("criu317-podman-pre.tar.zst"));
     let gaps = |evidence: &[&str]| -> Vec<Value> {
         let ran = coldcase(&[&["grep", "--format=jsonl", "nowhere at all"], evidence].concat()).run();
         ran.records().gaps
@@ -195,7 +217,8 @@ fn podman_s_pair_of_archives_answers_as_one() {
     let document = inspected(&[&last, &first]);
     let shown = processes(&document);
     assert_eq!(shown[&1].0["cmdline"], "/gen/gen soft");
-    let codes: Vec<_> = shown.values().filter_map(|(process, _)| process["exit_status"]["code"].as_u64()).collect();
+    let codes: Vec<_> =
+        shown.values().filter_map(|(process, _)| process["exit_status"]["code"].as_u64()).collect();
     assert_eq!(codes, [7], "one zombie");
 }
 
@@ -216,13 +239,21 @@ fn processes_of_every_generation_are_those_that_ran() {
     for (name, path) in generations(&corpus) {
         for stem in stems(&truth, &name) {
             let dump = stem.strip_prefix(&format!("{name}.")).map(dump_name);
-            if name.ends_with("-pre") || dump.as_deref().is_some_and(|dump| ["pre/1", "lazy"].iter().any(|no| dump.ends_with(no))) {
+            if name.ends_with("-pre")
+                || dump.as_deref().is_some_and(|dump| ["pre/1", "lazy"].iter().any(|no| dump.ends_with(no)))
+            {
                 continue;
             }
-            let evidence = dump.map_or(path.display().to_string(), |dump| format!("{}//{dump}", path.display()));
-            let parent = name.strip_suffix("-with-previous").map(|start| path.with_file_name(format!("{start}-pre.tar.zst")));
-            let given: Vec<&str> = std::iter::once(evidence.as_str()).chain(parent.iter().map(|path| path.to_str().unwrap())).collect();
-            let live: Vec<Value> = serde_json::from_slice(&fs::read(truth.join(format!("{stem}.procs.json"))).unwrap()).unwrap();
+            let evidence =
+                dump.map_or(path.display().to_string(), |dump| format!("{}//{dump}", path.display()));
+            let parent = name
+                .strip_suffix("-with-previous")
+                .map(|start| path.with_file_name(format!("{start}-pre.tar.zst")));
+            let given: Vec<&str> = std::iter::once(evidence.as_str())
+                .chain(parent.iter().map(|path| path.to_str().unwrap()))
+                .collect();
+            let live: Vec<Value> =
+                serde_json::from_slice(&fs::read(truth.join(format!("{stem}.procs.json"))).unwrap()).unwrap();
             assert_same_processes(&inspected(&given), &live, &stem);
             compared += 1;
         }
@@ -244,7 +275,10 @@ fn assert_same_processes(document: &Value, live: &[Value], about: &str) {
         let about = format!("{about}: process {pid}");
         assert_eq!(ours["command"], process["comm"], "{about}");
         if process["status"]["State"].as_str().unwrap().starts_with('Z') {
-            assert!(ours.get("arguments").is_none_or(|list| list == &serde_json::json!([])), "{about}: {ours}");
+            assert!(
+                ours.get("arguments").is_none_or(|list| list == &serde_json::json!([])),
+                "{about}: {ours}"
+            );
             continue;
         }
         assert_eq!(ours["executable"], process["exe"], "{about}");
@@ -256,8 +290,9 @@ fn assert_same_processes(document: &Value, live: &[Value], about: &str) {
             let is_inside = process["pid"] != process["hostpid"];
             let number = |position: usize, tid: u64| if is_inside { position as u64 } else { tid };
             let told = ours["threads"].as_array().unwrap().iter().enumerate();
-            let told: BTreeMap<u64, &Value> =
-                told.map(|(at, thread)| (number(at, thread["tid"].as_u64().unwrap()), &thread["command"])).collect();
+            let told: BTreeMap<u64, &Value> = told
+                .map(|(at, thread)| (number(at, thread["tid"].as_u64().unwrap()), &thread["command"]))
+                .collect();
             let mut live: Vec<(u64, &Value)> =
                 live_threads.iter().map(|(tid, thread)| (tid.parse().unwrap(), &thread["comm"])).collect();
             live.sort_by_key(|(tid, _)| *tid);

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::support::archives::{corpus, testdata, unpacked};
-use crate::support::images::{PE_LAZY, PE_PRESENT, Message, old_run, page, pre_dump, run};
 use crate::support::program::{Ran, coldcase};
 use crate::support::truth::{Needle, Place, Truth, bytes_pattern, number};
 
@@ -13,7 +12,8 @@ use crate::support::truth::{Needle, Place, Truth, bytes_pattern, number};
 #[track_caller]
 pub fn places(ran: &Ran) -> BTreeSet<Place> {
     let answer = ran.records();
-    let place = |record: &Value| (record["pid"].as_u64().unwrap(), number(record["address"].as_str().unwrap()));
+    let place =
+        |record: &Value| (record["pid"].as_u64().unwrap(), number(record["address"].as_str().unwrap()));
     let places: BTreeSet<Place> = answer.records.iter().map(place).collect();
     assert_eq!(places.len(), answer.records.len(), "a place is told twice: {}", ran.told());
     assert_eq!(answer.summary["matches"].as_u64(), Some(places.len() as u64), "{}", ran.told());
@@ -31,7 +31,9 @@ fn assert_finds_needles(truth: &Truth, evidence: &str) {
     assert!(answer.gaps.is_empty(), "{}", ran.told());
     let mut told = 0;
     for needle in &needles {
-        let is_it = |record: &&Value| record["match"]["text"].as_str().is_some_and(|text| text.as_bytes() == needle.bytes());
+        let is_it = |record: &&Value| {
+            record["match"]["text"].as_str().is_some_and(|text| text.as_bytes() == needle.bytes())
+        };
         let found: BTreeSet<Place> = answer
             .records
             .iter()
@@ -82,7 +84,8 @@ fn an_unpacked_checkpoint_answers_as_its_archive() {
 fn a_text_that_is_only_in_files_or_in_clean_pages_is_not_found_in_memory() {
     for name in ["counter", "tiny", "counter-crio"] {
         let truth = Truth::of(name);
-        let absent: Vec<Needle> = truth.needles().into_iter().filter(|needle| needle.dumped.is_empty()).collect();
+        let absent: Vec<Needle> =
+            truth.needles().into_iter().filter(|needle| needle.dumped.is_empty()).collect();
         assert!(!absent.is_empty(), "{name}");
         for needle in absent {
             coldcase(&["grep", "-F", &needle.text, &truth.archive()]).run().ends_with(1).quietly();
@@ -103,7 +106,8 @@ fn every_compression_gives_the_same_places() {
 fn archives_of_the_corpus_give_the_places_of_their_truth() {
     let Some(corpus) = corpus() else { return };
     let others = [("counter-gz", "counter.tar.gz"), ("counter-runc", "counter-runc.tar.zst")];
-    let all = PLANTED.iter().map(|&name| (name, None)).chain(others.map(|(name, archive)| (name, Some(archive))));
+    let all =
+        PLANTED.iter().map(|&name| (name, None)).chain(others.map(|(name, archive)| (name, Some(archive))));
     for (name, archive) in all {
         let truth = Truth::of(name);
         let archive = archive.unwrap_or(truth.0["archive"].as_str().unwrap()).replace(".tar.xz", ".tar.zst");
@@ -119,8 +123,9 @@ fn pages_in_the_parent_are_searched_when_it_is_given() {
         // Of the two dumps that are searched, the truth is that of the last one.
         let ran = coldcase(&["grep", "--format=jsonl", "-F", &needle.text, &last, &first]).run();
         let in_last = ran.records().records.into_iter().filter(|record| record["evidence"] == *last);
-        let places: BTreeSet<Place> =
-            in_last.map(|record| (record["pid"].as_u64().unwrap(), number(record["address"].as_str().unwrap()))).collect();
+        let places: BTreeSet<Place> = in_last
+            .map(|record| (record["pid"].as_u64().unwrap(), number(record["address"].as_str().unwrap())))
+            .collect();
         assert_eq!(places, needle.dumped, "{}", needle.text);
         assert!(ran.records().gaps.is_empty(), "{}", ran.told());
     }
@@ -129,7 +134,9 @@ fn pages_in_the_parent_are_searched_when_it_is_given() {
 #[test]
 fn the_order_in_which_a_dump_and_its_parent_are_given_does_not_matter() {
     let (last, first) = (testdata("pre-final.tar.zst"), testdata("pre-checkpoint.tar.zst"));
-    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_PRE_STAYS_22bb", &first, &last]).run().ends_with(0);
+    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_PRE_STAYS_22bb", &first, &last])
+        .run()
+        .ends_with(0);
     let answer = ran.records();
     assert_eq!(answer.records.len(), 2, "{}", ran.told());
     let inherited = answer.records.iter().find(|record| record["evidence"] == *last).unwrap();
@@ -144,7 +151,11 @@ fn without_the_parent_a_negative_answer_has_a_gap_and_a_positive_one_stands() {
     let gaps = ran.records().gaps;
     assert!(gaps.iter().any(|gap| gap["why"].as_str().unwrap().contains("parent")), "{}", ran.told());
     let ran = coldcase(&["grep", "-F", "NEEDLE_PRE_NEW_44dd", &last]).run().ends_with(0);
-    assert!(ran.messages("gap").iter().any(|gap| gap.contains("303104 bytes are in the parent")), "{}", ran.told());
+    assert!(
+        ran.messages("gap").iter().any(|gap| gap.contains("303104 bytes are in the parent")),
+        "{}",
+        ran.told()
+    );
     // Only the parent's stale copy of a page that was written anew has it.
     let ran = coldcase(&["grep", "-F", "NEEDLE_PRE_BEFORE_10aa", &last, &testdata("pre-checkpoint.tar.zst")]);
     let ran = ran.run().ends_with(0).quietly();
@@ -165,7 +176,13 @@ fn assert_finds_hits(truth: &Value, evidence: &str) {
             .filter(|hit| hit["encoding"] == encoding)
             .map(|hit| {
                 let text = |key: &str| hit[key].as_str().unwrap().to_owned();
-                (text("name"), hit["pid"].as_u64().unwrap(), number(&text("addr")), text("file"), hit["offset"].as_u64().unwrap())
+                (
+                    text("name"),
+                    hit["pid"].as_u64().unwrap(),
+                    number(&text("addr")),
+                    text("file"),
+                    hit["offset"].as_u64().unwrap(),
+                )
             })
             .collect();
         assert!(!expected.is_empty(), "no text in {encoding}");
@@ -177,7 +194,8 @@ fn assert_finds_hits(truth: &Value, evidence: &str) {
                 _ => text.as_bytes().to_vec(),
             }
         };
-        let names: Vec<(Vec<u8>, &String)> = texts.iter().map(|(name, text)| (encoded(text.as_str().unwrap()), name)).collect();
+        let names: Vec<(Vec<u8>, &String)> =
+            texts.iter().map(|(name, text)| (encoded(text.as_str().unwrap()), name)).collect();
         let pattern = names.iter().map(|(bytes, _)| bytes_pattern(bytes)).collect::<Vec<_>>().join("|");
         let ran = coldcase(&["grep", "--format=jsonl", "-C0", &pattern, evidence]).run().ends_with(0);
         let found: BTreeSet<Hit> = ran
@@ -190,7 +208,13 @@ fn assert_finds_hits(truth: &Value, evidence: &str) {
                 let object = &record["object"];
                 let image = object["image"].as_str().unwrap().to_owned();
                 let address = number(record["address"].as_str().unwrap());
-                ((*name).clone(), record["pid"].as_u64().unwrap(), address, image, object["offset"].as_u64().unwrap())
+                (
+                    (*name).clone(),
+                    record["pid"].as_u64().unwrap(),
+                    address,
+                    image,
+                    object["offset"].as_u64().unwrap(),
+                )
             })
             .collect();
         assert_eq!(found, expected, "{evidence}, {encoding}");
@@ -210,7 +234,10 @@ fn texts_in_every_kind_of_memory_are_found_with_process_address_image_and_offset
 fn traces_of_the_intrusion_are_found_with_process_address_image_and_offset() {
     let Some(corpus) = corpus() else { return };
     let checkpoints = corpus.join("checkpoints");
-    let hits = String::from_utf8(crate::support::archives::plain(checkpoints.join("truth/compromised.hits.jsonl.zst"))).unwrap();
+    let hits = String::from_utf8(crate::support::archives::plain(
+        checkpoints.join("truth/compromised.hits.jsonl.zst"),
+    ))
+    .unwrap();
     let hits: Vec<Value> = hits.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let hits: Vec<&Value> = hits.iter().filter(|hit| hit["kind"] == "memory").collect();
     assert!(hits.len() >= 100, "{}", hits.len());
@@ -222,7 +249,13 @@ fn traces_of_the_intrusion_are_found_with_process_address_image_and_offset() {
         let here = hits.iter().filter(|hit| hit["name"] == name.as_str() && hit["encoding"] == "ascii");
         let expected: BTreeSet<Place> =
             here.map(|hit| (hit["pid"].as_u64().unwrap(), number(hit["addr"].as_str().unwrap()))).collect();
-        let ran = coldcase(&["grep", "--format=jsonl", &bytes_pattern(text.as_str().unwrap().as_bytes()), &archive]).run();
+        let ran = coldcase(&[
+            "grep",
+            "--format=jsonl",
+            &bytes_pattern(text.as_str().unwrap().as_bytes()),
+            &archive,
+        ])
+        .run();
         assert_eq!(places(&ran), expected, "{name}");
     }
 }
@@ -241,152 +274,4 @@ fn memory_that_several_processes_share_is_one_row_and_a_record_for_each() {
     let rows: Vec<&str> = table.text().lines().filter(|line| line.contains(text)).collect();
     assert_eq!(rows.len(), 1, "{}", table.told());
     assert!(rows[0].starts_with("8, 27 "), "{}", rows[0]);
-}
-
-/// An archive in a directory of its own.
-fn written(archive: &[u8]) -> (tempfile::TempDir, String) {
-    let directory = tempfile::TempDir::new().unwrap();
-    let path = directory.path().join("made.tar");
-    std::fs::write(&path, archive).unwrap();
-    let path = path.into_os_string().into_string().unwrap();
-    (directory, path)
-}
-
-#[track_caller]
-fn addresses_in(runs: &[Message], pages: &[Vec<u8>], pattern: &str, status: i32) -> Vec<u64> {
-    let (_directory, path) = written(&pre_dump(runs, pages));
-    let ran = coldcase(&["grep", "--format=jsonl", pattern, &path]).run().ends_with(status);
-    places(&ran).into_iter().map(|(_, address)| address).collect()
-}
-
-#[test]
-fn a_text_over_the_border_of_pages_and_of_pagemap_entries_is_found() {
-    let pages = [page(4092, b"BORD"), page(0, b"ERLINE")];
-    for runs in [
-        vec![run(0x10000, 2, PE_PRESENT)],
-        vec![run(0x10000, 1, PE_PRESENT), run(0x11000, 1, PE_PRESENT)],
-        vec![old_run(0x10000, 1, PE_PRESENT), old_run(0x11000, 1, PE_PRESENT)],
-        vec![old_run(0x10000, 2, PE_PRESENT)],
-    ] {
-        assert_eq!(addresses_in(&runs, &pages, "BORDERLINE", 0), [0x10ffc]);
-    }
-}
-
-#[test]
-fn nothing_is_joined_over_a_hole_in_memory_though_the_pages_file_goes_on() {
-    let pages = [page(4092, b"BORD"), page(0, b"ERLINE")];
-    let holes = [
-        vec![run(0x10000, 1, PE_PRESENT), run(0x12000, 1, PE_PRESENT)],
-        // A page that was to be fetched later has an address, but no bytes and no place in the file.
-        vec![run(0x10000, 1, PE_PRESENT), run(0x11000, 1, PE_LAZY), run(0x12000, 1, PE_PRESENT)],
-    ];
-    for runs in holes {
-        assert_eq!(addresses_in(&runs, &pages, "BORDERLINE", 1), [0; 0]);
-        assert_eq!(addresses_in(&runs, &pages, "ERLINE", 0), [0x12000]);
-    }
-}
-
-#[test]
-fn bytes_that_the_evidence_does_not_hold_are_not_zero() {
-    let full = vec![vec![b'A'; 4096], vec![b'B'; 4096]];
-    let runs = [run(0x10000, 1, PE_PRESENT), run(0x11000, 1, PE_LAZY), run(0x20000, 1, PE_PRESENT)];
-    assert_eq!(addresses_in(&runs, &full, r"(?-u)\x00", 1), [0; 0]);
-}
-
-#[test]
-fn pages_in_a_parent_that_is_not_there_take_no_place_in_the_pages_file() {
-    use crate::support::images::PE_PARENT;
-    let pages = [page(100, b"BEHIND")];
-    let runs = [run(0x10000, 1, PE_PARENT), run(0x11000, 1, PE_PRESENT)];
-    assert_eq!(addresses_in(&runs, &pages, "BEHIND", 0), [0x11064]);
-    assert_eq!(addresses_in(&runs, &pages, "ELSEWHERE", 3), [0; 0]);
-}
-
-#[test]
-fn fixed_strings_are_taken_as_they_are_and_patterns_as_patterns() {
-    let pages = [page(64, b"a.c(d and abcXd; ABC\xff")];
-    let runs = [run(0x10000, 1, PE_PRESENT)];
-    let (_directory, path) = written(&pre_dump(&runs, &pages));
-    let found = |options: &[&str]| -> Vec<u64> {
-        let ran = coldcase(&[&["grep", "--format=jsonl"], options, &[path.as_str()]].concat()).run();
-        places(&ran).into_iter().map(|(_, address)| address).collect()
-    };
-    assert_eq!(found(&["-F", "a.c(d"]), [0x10040]);
-    assert_eq!(found(&["-F", "a.c"]), [0x10040]);
-    assert_eq!(found(&["a.c"]), [0x10040, 0x1004a]);
-    assert_eq!(found(&["-F", "abc"]), [0x1004a]);
-    assert_eq!(found(&["-i", "-F", "abc"]), [0x1004a, 0x10051]);
-    assert_eq!(found(&["-i", "ABC"]), [0x1004a, 0x10051]);
-    assert_eq!(found(&[r"(?-u)ABC\xff"]), [0x10051]);
-    assert_eq!(found(&["c[XY]d"]), [0x1004c]);
-    assert_eq!(found(&["xyz"]), [0; 0]);
-}
-
-#[test]
-fn a_match_that_is_no_text_is_given_in_base64() {
-    let pages = [page(64, b"ABC\xff")];
-    let (_directory, path) = written(&pre_dump(&[run(0x10000, 1, PE_PRESENT)], &pages));
-    let ran = coldcase(&["grep", "--format=jsonl", "-C0", r"(?-u)C\xff", &path]).run().ends_with(0);
-    let record = &ran.records().records[0];
-    assert_eq!(record["match"], serde_json::json!({ "bytes": "Q/8=" }));
-}
-
-#[test]
-fn the_context_is_the_bytes_around_and_never_beyond_what_is_there() {
-    let pages = [page(0, b"START..........."), page(4093, b"END")];
-    let (_directory, path) = written(&pre_dump(&[run(0x10000, 2, PE_PRESENT)], &pages));
-    for (pattern, context, offset) in [("START", "START...", 0), ("END", "\0\0\0END", 3)] {
-        let ran = coldcase(&["grep", "--format=jsonl", "-C3", pattern, &path]).run().ends_with(0);
-        let record = &ran.records().records[0];
-        assert_eq!(record["context"], serde_json::json!({ "text": context, "match_offset": offset }), "{}", ran.told());
-    }
-}
-
-#[test]
-fn only_the_processes_that_were_asked_for_are_searched() {
-    let archive = testdata("counter.tar.zst");
-    let truth = Truth::of("counter");
-    let needle = truth.needles().into_iter().find(|needle| needle.kind == "env-secret").unwrap();
-    let pids = |options: &[&str]| -> BTreeSet<u64> {
-        let ran = coldcase(&[&["grep", "--format=jsonl", "-F", &needle.text], options, &[archive.as_str()]].concat()).run();
-        places(&ran.ends_with(0)).into_iter().map(|(pid, _)| pid).collect()
-    };
-    assert_eq!(pids(&[]), BTreeSet::from([1, 2, 3]));
-    assert_eq!(pids(&["--pid=3"]), BTreeSet::from([3]));
-    assert_eq!(pids(&["-p1", "-p2"]), BTreeSet::from([1, 2]));
-}
-
-#[test]
-fn a_process_that_is_not_there_is_a_gap() {
-    let ran = coldcase(&["grep", "-p99", "-F", "NEEDLE", &testdata("tiny.tar")]).run().ends_with(3);
-    assert!(ran.messages("gap").iter().any(|gap| gap.contains("99")), "{}", ran.told());
-}
-
-#[test]
-fn counts_are_by_process() {
-    let truth = Truth::of("counter");
-    let needle = truth.needles().into_iter().find(|needle| needle.kind == "env-secret").unwrap();
-    let ran = coldcase(&["grep", "-c", "-F", &needle.text, &truth.archive()]).run().ends_with(0);
-    let rows = crate::support::goldens::table(ran.text());
-    let told: Vec<(u64, usize)> = rows.iter().map(|row| (row[0].1.parse().unwrap(), row[2].1.parse().unwrap())).collect();
-    let count = |pid: u64| (pid, needle.dumped.iter().filter(|(other, _)| *other == pid).count());
-    assert_eq!(told, [count(1), count(2), count(3)], "{}", ran.told());
-    coldcase(&["grep", "-c", "-F", "not in there at all", &truth.archive()]).run().ends_with(1);
-}
-
-#[test]
-fn matches_beyond_the_limit_are_a_gap() {
-    let ran = coldcase(&["grep", "--max-matches=2", "--format=jsonl", "-F", "NEEDLE", &testdata("tiny.tar")]).run();
-    let ran = ran.ends_with(0);
-    let answer = ran.records();
-    assert_eq!((answer.records.len(), answer.gaps.len()), (2, 1), "{}", ran.told());
-}
-
-#[test]
-fn a_pattern_that_is_none_is_an_error() {
-    for pattern in ["(", "[z-a]", "a{9999999}"] {
-        let ran = coldcase(&["grep", pattern, &testdata("tiny.tar")]).run().ends_with(2);
-        assert_eq!(ran.messages("error").len(), 1, "{}", ran.told());
-        assert!(ran.stdout.is_empty());
-    }
 }

@@ -24,12 +24,16 @@ fn every_command_of_the_guide_prints_what_it_says() {
         }
         let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
         let (command, expected) = block.split_first().expect("a block without a command");
-        let printed = run(root, command.strip_prefix("$ coldcase ").expect("a block that does not run coldcase"));
+        let printed =
+            run(root, command.strip_prefix("$ coldcase ").expect("a block that does not run coldcase"));
         writeln!(anew, "{command}\n{printed}```").unwrap();
         commands += 1;
         if std::env::var_os("COLDCASE_BLESS").is_none() {
             let expected: String = expected.iter().map(|line| format!("{line}\n")).collect();
-            assert_eq!(printed, expected, "{command}: run with COLDCASE_BLESS=1 to write the guide anew, and look at what changed");
+            assert_eq!(
+                printed, expected,
+                "{command}: run with COLDCASE_BLESS=1 to write the guide anew, and look at what changed"
+            );
         }
     }
     assert!(commands >= 10, "the guide has only {commands} commands");
@@ -46,7 +50,11 @@ fn run(root: &Path, arguments: &str) -> String {
         .env("NO_COLOR", "1")
         .output()
         .unwrap();
-    let mut text: String = String::from_utf8(output.stdout).unwrap().lines().map(|line| format!("{}\n", line.trim_end())).collect();
+    let mut text: String = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| format!("{}\n", line.trim_end()))
+        .collect();
     match output.status.code() {
         Some(0) => {}
         status => writeln!(text, "? {}", status.unwrap()).unwrap(),

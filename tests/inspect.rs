@@ -41,7 +41,9 @@ pub fn processes(document: &Value) -> BTreeMap<u64, (Value, Option<u64>)> {
     let mut waiting: Vec<(Value, Option<u64>)> = Vec::new();
     waiting.extend(document.get("process_tree").map(|root| (root.clone(), None)));
     waiting.extend(list(&document["other_process_trees"]).into_iter().map(|root| (root, None)));
-    waiting.extend(list(&document["deeper_processes"]).into_iter().map(|deep| (deep.clone(), deep["ppid"].as_u64())));
+    waiting.extend(
+        list(&document["deeper_processes"]).into_iter().map(|deep| (deep.clone(), deep["ppid"].as_u64())),
+    );
     let mut all = BTreeMap::new();
     while let Some((process, above)) = waiting.pop() {
         let pid = process["pid"].as_u64().unwrap();
@@ -79,7 +81,8 @@ fn strings(list: &Value) -> Vec<Vec<u8>> {
 #[track_caller]
 fn assert_shows_processes(document: &Value, truth: &Truth, name: &str) {
     let told = processes(document);
-    let pids: BTreeSet<u64> = truth.processes().iter().map(|process| process["pid"].as_u64().unwrap()).collect();
+    let pids: BTreeSet<u64> =
+        truth.processes().iter().map(|process| process["pid"].as_u64().unwrap()).collect();
     assert_eq!(told.keys().copied().collect::<BTreeSet<_>>(), pids, "{name}: pids");
     for live in truth.processes() {
         let pid = live["pid"].as_u64().unwrap();
@@ -92,7 +95,8 @@ fn assert_shows_processes(document: &Value, truth: &Truth, name: &str) {
         assert_eq!(exact_list(process, "arguments"), strings(&live["cmdline"]), "{about}: arguments");
         assert_eq!(exact_list(process, "environment"), strings(&live["environ"]), "{about}: environment");
         // /proc/PID/status: real, effective, saved, of the file system.
-        for (key, list, at) in [("uid", "uid", 0), ("euid", "uid", 1), ("gid", "gid", 0), ("egid", "gid", 1)] {
+        for (key, list, at) in [("uid", "uid", 0), ("euid", "uid", 1), ("gid", "gid", 0), ("egid", "gid", 1)]
+        {
             let id: u64 = live[list][at].as_str().unwrap().parse().unwrap();
             assert_eq!(process[key].as_u64(), Some(id), "{about}: {key}");
         }
@@ -101,8 +105,10 @@ fn assert_shows_processes(document: &Value, truth: &Truth, name: &str) {
             [_] => assert!(process.get("threads").is_none(), "{about}: threads"),
             threads => {
                 let told = process["threads"].as_array().unwrap();
-                let pairs: BTreeSet<_> = threads.iter().map(|thread| (thread["tid"].as_u64(), thread["comm"].as_str())).collect();
-                let ours: BTreeSet<_> = told.iter().map(|thread| (thread["tid"].as_u64(), thread["command"].as_str())).collect();
+                let pairs: BTreeSet<_> =
+                    threads.iter().map(|thread| (thread["tid"].as_u64(), thread["comm"].as_str())).collect();
+                let ours: BTreeSet<_> =
+                    told.iter().map(|thread| (thread["tid"].as_u64(), thread["command"].as_str())).collect();
                 assert_eq!(ours, pairs, "{about}: threads");
             }
         }
@@ -121,7 +127,8 @@ fn assert_shows_descriptors(document: &Value, live: &Value, about: &str) {
     let path = |name: &str| open.iter().find(|file| file["fd"] == name).map(|file| file["path"].clone());
     assert_eq!(path("cwd").as_ref(), Some(&live["cwd"]), "{about}: cwd");
     assert_eq!(path("root").as_ref(), Some(&live["root"]), "{about}: root");
-    let numbered: BTreeMap<u64, &Value> = open.iter().filter_map(|file| Some((file["number"].as_u64()?, file))).collect();
+    let numbered: BTreeMap<u64, &Value> =
+        open.iter().filter_map(|file| Some((file["number"].as_u64()?, file))).collect();
     let live_fds = live["fds"].as_array().unwrap();
     let live_numbers: BTreeSet<u64> = live_fds.iter().map(|file| file["fd"].as_u64().unwrap()).collect();
     assert_eq!(numbered.keys().copied().collect::<BTreeSet<_>>(), live_numbers, "{about}: descriptors");
@@ -131,8 +138,13 @@ fn assert_shows_descriptors(document: &Value, live: &Value, about: &str) {
         let told = numbered[&number]["path"].as_str().unwrap();
         if let Some(inode) = target.strip_prefix("socket:[").and_then(|rest| rest.strip_suffix(']')) {
             let inode: u64 = inode.parse().unwrap();
-            let socket = sockets.iter().find(|socket| socket["fds"].as_array().unwrap().contains(&number.into()));
-            assert_eq!(socket.map(|socket| socket["inode"].as_u64()), Some(Some(inode)), "{about}: fd {number}");
+            let socket =
+                sockets.iter().find(|socket| socket["fds"].as_array().unwrap().contains(&number.into()));
+            assert_eq!(
+                socket.map(|socket| socket["inode"].as_u64()),
+                Some(Some(inode)),
+                "{about}: fd {number}"
+            );
         } else if target.starts_with('/') {
             assert_eq!(told, target, "{about}: fd {number}");
         } else if target.starts_with("pipe:[") {
@@ -189,7 +201,9 @@ fn a_missing_parent_is_a_gap_and_what_needs_no_parent_is_shown() {
     assert!(
         gaps.iter().any(|gap| {
             let text = |key: &str| gap[key].as_str().unwrap();
-            text("where").contains("pagemap-1.img") && text("why").contains("303104 bytes") && text("why").contains("parent")
+            text("where").contains("pagemap-1.img")
+                && text("why").contains("303104 bytes")
+                && text("why").contains("parent")
         }),
         "{gaps:?}"
     );
@@ -199,10 +213,14 @@ fn a_missing_parent_is_a_gap_and_what_needs_no_parent_is_shown() {
 
 #[test]
 fn a_stale_parent_link_is_a_note_and_no_gap() {
-    let ran = coldcase(&["inspect", "--all", "--format=json", &testdata("pre-whole.tar.zst")]).run().ends_with(0);
+    let ran =
+        coldcase(&["inspect", "--all", "--format=json", &testdata("pre-whole.tar.zst")]).run().ends_with(0);
     let document = ran.document();
     let notes = document["notes"].as_array().unwrap();
-    assert!(notes.iter().any(|note| note["what"].as_str().unwrap().contains("stale parent link")), "{notes:?}");
+    assert!(
+        notes.iter().any(|note| note["what"].as_str().unwrap().contains("stale parent link")),
+        "{notes:?}"
+    );
     assert_eq!(document["gaps"], serde_json::json!([]));
     assert_eq!(ran.messages("note").len(), notes.len(), "{}", ran.told());
 }
@@ -218,11 +236,16 @@ fn a_pre_dump_has_memory_and_no_processes() {
 #[test]
 fn one_process_is_shown_with_its_descendants_alone() {
     let archive = testdata("counter-later.tar.xz");
-    let ran = coldcase(&["inspect", "--pid=2", "--ps-tree-cmd", "--format=json", &archive]).run().ends_with(0);
+    let ran =
+        coldcase(&["inspect", "--pid=2", "--ps-tree-cmd", "--format=json", &archive]).run().ends_with(0);
     let shown = processes(&ran.document());
     assert_eq!(shown.keys().copied().collect::<Vec<_>>(), [2, 4]);
     let tree = coldcase(&["inspect", "--pid=2", "--ps-tree-cmd", &archive]).run().ends_with(0);
-    assert!(tree.text().contains("[2]  /usr/bin/python3") && tree.text().contains("[4]  sleep 86400"), "{}", tree.told());
+    assert!(
+        tree.text().contains("[2]  /usr/bin/python3") && tree.text().contains("[4]  sleep 86400"),
+        "{}",
+        tree.told()
+    );
     assert!(!tree.text().contains("[3]") && !tree.text().contains("[1]"), "{}", tree.told());
 }
 
@@ -243,126 +266,15 @@ fn parts_that_were_not_asked_for_are_not_shown() {
         ("--sockets", "sockets"),
     ];
     for (option, key) in parts {
-        let document = coldcase(&["inspect", option, "--format=json", &archive]).run().ends_with(0).document();
+        let document =
+            coldcase(&["inspect", option, "--format=json", &archive]).run().ends_with(0).document();
         for (_, other) in parts {
             assert_eq!(document.get(other).is_some(), other == key, "{option}: {other}");
         }
     }
-    let document = coldcase(&["inspect", "--ps-tree", "--format=json", &archive]).run().ends_with(0).document();
+    let document =
+        coldcase(&["inspect", "--ps-tree", "--format=json", &archive]).run().ends_with(0).document();
     let root = &document["process_tree"];
     assert_eq!(root["command"], "bash");
     assert!(root.get("cmdline").is_none() && root.get("environment").is_none(), "{root}");
-}
-
-/// A text of a workload's truth: UTF-8, or `{"hex": …}`; a long one is known by its length and first bytes.
-enum Told {
-    Whole(Vec<u8>),
-    Start { length: usize, head: Vec<u8> },
-}
-
-fn told(value: &Value) -> Told {
-    if let Some(text) = value.as_str() {
-        return Told::Whole(text.as_bytes().to_vec());
-    }
-    if let Some(hex) = value["hex"].as_str() {
-        let digits = hex.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap());
-        return Told::Whole(digits.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect());
-    }
-    let head = value["head"].as_str().unwrap_or_else(|| panic!("{value}"));
-    Told::Start { length: value["length"].as_u64().unwrap() as usize, head: head.as_bytes().to_vec() }
-}
-
-#[track_caller]
-fn assert_texts(ours: &[Vec<u8>], live: &[Value], about: &str) {
-    assert_eq!(ours.len(), live.len(), "{about}");
-    for (ours, live) in ours.iter().zip(live) {
-        match told(live) {
-            Told::Whole(text) => assert_eq!(
-                String::from_utf8_lossy(ours),
-                String::from_utf8_lossy(&text),
-                "{about}: {ours:x?} {text:x?}"
-            ),
-            Told::Start { length, head } => assert!(ours.len() == length && ours.starts_with(&head), "{about}"),
-        }
-    }
-}
-
-#[test]
-fn workloads_of_every_kind_of_process_are_shown_as_proc_had_them() {
-    for name in ["kitchen", "criu-features", "hostile"] {
-        let truth = Truth::of(name);
-        let document = inspected(&[&truth.archive()]);
-        let shown = processes(&document);
-        let live = truth.processes();
-        assert_eq!(shown.len(), live.len(), "{name}");
-        for process in live {
-            let pid = process["pid"].as_u64().unwrap();
-            let (ours, above) = &shown[&pid];
-            let about = format!("{name}: process {pid}");
-            assert_same_identity(ours, process, &about);
-            // Of bare CRIU's tree the root's parent is outside of the dump.
-            if above.is_some() {
-                assert_eq!(*above, process["ppid"].as_u64(), "{about}: parent");
-            }
-            let state = process["state"].as_str().unwrap();
-            let is_zombie = state.starts_with('Z');
-            let expected = if is_zombie { "Zombie" } else if state.starts_with('T') { "Stopped" } else { "Alive" };
-            assert_eq!(ours["task_state"], expected, "{about}");
-            if is_zombie {
-                // The wait status of the kernel: a code in the second byte, or a signal in the first.
-                let status = process["exit_code"].as_u64().unwrap();
-                let expected = if status & 0x7f == 0 { ("code", status >> 8) } else { ("signal", status & 0x7f) };
-                assert_eq!(ours["exit_status"][expected.0].as_u64(), Some(expected.1), "{about}");
-            } else {
-                if let Some(environment) = process["environ"].as_array() {
-                    assert_texts(&exact_list(ours, "environment"), environment, &format!("{about}: environment"));
-                }
-                assert_texts(&exact_list(ours, "arguments"), process["argv"].as_array().unwrap(), &format!("{about}: arguments"));
-            }
-        }
-    }
-}
-
-#[track_caller]
-fn assert_same_identity(ours: &Value, live: &Value, about: &str) {
-    if let Told::Whole(comm) = told(&live["comm"]) {
-        assert_eq!(exact(ours, "command"), Some(comm), "{about}: command");
-    }
-    assert_eq!(ours["ppid"].as_u64().filter(|pid| *pid > 0).is_none_or(|pid| Some(pid) == live["ppid"].as_u64()), true, "{about}");
-    assert_eq!(ours["pgid"], live["pgid_ns"], "{about}: pgid");
-    assert_eq!(ours["sid"], live["sid_ns"], "{about}: sid");
-    if let Some(uid) = ours["uid"].as_u64() {
-        let live = live["uid"].as_str().unwrap().split('\t').next().unwrap();
-        assert_eq!(uid.to_string(), live, "{about}: uid");
-    }
-}
-
-#[test]
-fn threads_have_the_names_that_they_gave_themselves() {
-    for name in ["kitchen", "criu-features", "hostile"] {
-        let truth = Truth::of(name);
-        let shown = processes(&inspected(&[&truth.archive()]));
-        let mut live: BTreeMap<u64, BTreeMap<u64, Vec<u8>>> = BTreeMap::new();
-        for thread in truth.0["threads"].as_array().unwrap() {
-            let Told::Whole(comm) = told(&thread["comm"]) else { panic!("{thread}") };
-            live.entry(thread["pid"].as_u64().unwrap()).or_default().insert(thread["tid"].as_u64().unwrap(), comm);
-        }
-        for (pid, threads) in live.into_iter().filter(|(_, threads)| threads.len() > 1) {
-            let ours = shown[&pid].0["threads"].as_array().unwrap();
-            let ours: BTreeMap<u64, Vec<u8>> =
-                ours.iter().map(|thread| (thread["tid"].as_u64().unwrap(), exact(thread, "command").unwrap())).collect();
-            assert_eq!(ours, threads, "{name}: process {pid}");
-        }
-    }
-}
-
-#[test]
-fn a_program_whose_file_is_gone_is_marked_as_such() {
-    let document = inspected(&[&testdata("kitchen.tar.zst")]);
-    let shown = processes(&document);
-    assert_eq!(shown[&40].0["executable"], "/tmp/ghost-exe");
-    assert_eq!(shown[&40].0["executable_deleted"], true);
-    assert!(shown[&1].0.get("executable_deleted").is_none());
-    let tree = coldcase(&["inspect", "--files", &testdata("kitchen.tar.zst")]).run().ends_with(0);
-    assert!(tree.text().contains("(deleted)"), "{}", tree.told());
 }

@@ -31,7 +31,9 @@ impl Schema {
             }
             let cells: Vec<&str> = line.split('|').map(str::trim).collect();
             let ["", key, kind, ..] = cells.as_slice() else { continue };
-            let Some((key, star)) = key.strip_prefix('`').and_then(|key| key.split_once('`')) else { continue };
+            let Some((key, star)) = key.strip_prefix('`').and_then(|key| key.split_once('`')) else {
+                continue;
+            };
             let key_type = Key { kind: (*kind).to_owned(), always: star.trim() == "*" };
             let known = objects.entry(name.clone()).or_default().insert(key.to_owned(), key_type);
             assert!(known.is_none(), "{name}: `{key}` stands there twice");
@@ -88,19 +90,30 @@ impl Schema {
 /// `KEY_bytes` beside a text or a list of texts that is not UTF-8 somewhere.
 #[track_caller]
 fn check_exact_bytes(object: &Map<String, Value>, key: &str, keys: &BTreeMap<&str, &Key>, about: &str) {
-    let text = key.strip_suffix("_bytes").filter(|text| keys.get(text).is_some_and(|known| known.kind.ends_with("text")));
+    let text = key
+        .strip_suffix("_bytes")
+        .filter(|text| keys.get(text).is_some_and(|known| known.kind.ends_with("text")));
     let text = text.unwrap_or_else(|| panic!("{about}: `{key}` is not in docs/JSON.md"));
-    let decoded = |bytes: &Value| STANDARD.decode(bytes.as_str().unwrap_or_else(|| panic!("{about}: {key}"))).unwrap();
+    let decoded =
+        |bytes: &Value| STANDARD.decode(bytes.as_str().unwrap_or_else(|| panic!("{about}: {key}"))).unwrap();
     match &object[text] {
         Value::Array(texts) => {
             let exact = object[key].as_array().unwrap();
             assert_eq!(exact.len(), texts.len(), "{about}: {key}");
             assert!(exact.iter().any(|bytes| !bytes.is_null()), "{about}: {key} says nothing");
             for (bytes, text) in exact.iter().zip(texts).filter(|(bytes, _)| !bytes.is_null()) {
-                assert_eq!(String::from_utf8_lossy(&decoded(bytes)), text.as_str().unwrap(), "{about}: {key}");
+                assert_eq!(
+                    String::from_utf8_lossy(&decoded(bytes)),
+                    text.as_str().unwrap(),
+                    "{about}: {key}"
+                );
             }
         }
-        text => assert_eq!(String::from_utf8_lossy(&decoded(&object[key])), text.as_str().unwrap(), "{about}: {key}"),
+        text => assert_eq!(
+            String::from_utf8_lossy(&decoded(&object[key])),
+            text.as_str().unwrap(),
+            "{about}: {key}"
+        ),
     }
 }
 
@@ -115,7 +128,9 @@ fn is_address(text: &str) -> bool {
 fn is_time(text: &str) -> bool {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let (seconds, rest) = shape.split_at(shape.len().min(19));
-    seconds == "0000-00-00T00:00:00" && rest.ends_with('Z') && rest[..rest.len() - 1].strip_prefix('.').unwrap_or_default().chars().all(|c| c == '0')
+    seconds == "0000-00-00T00:00:00"
+        && rest.ends_with('Z')
+        && rest[..rest.len() - 1].strip_prefix('.').unwrap_or_default().chars().all(|c| c == '0')
 }
 
 /// A question, and the tables that its documents keep to.
@@ -159,7 +174,10 @@ fn every_key_on_all_of_the_corpus_is_documented_with_its_type() {
     let schema = Schema::read();
     for directory in ["checkpoints", "checkpoints/generations", "cases/aarch64"] {
         for archive in archives_in(&corpus.join(directory)) {
-            if !["bin.tar", "sysroot.tar", "kernel-cores.tar", "05-podman-4k-max.tar"].iter().any(|no| archive.contains(&format!("/{no}"))) {
+            if !["bin.tar", "sysroot.tar", "kernel-cores.tar", "05-podman-4k-max.tar"]
+                .iter()
+                .any(|no| archive.contains(&format!("/{no}")))
+            {
                 keeps_to_the_contract(&schema, &archive);
             }
         }
@@ -169,7 +187,8 @@ fn every_key_on_all_of_the_corpus_is_documented_with_its_type() {
 #[test]
 fn documents_begin_with_version_and_evidence_and_end_with_gaps() {
     for (question, _) in QUESTIONS {
-        let ran = coldcase(&[question, &[testdata("counter.tar.zst").as_str()][..]].concat()).run().ends_with(0);
+        let ran =
+            coldcase(&[question, &[testdata("counter.tar.zst").as_str()][..]].concat()).run().ends_with(0);
         let document = ran.document();
         let keys: Vec<&String> = document.as_object().unwrap().keys().collect();
         assert_eq!(keys[..2], ["schema_version", "evidence"], "{question:?}");
@@ -181,10 +200,17 @@ fn documents_begin_with_version_and_evidence_and_end_with_gaps() {
 fn keys_stand_in_the_order_of_the_page() {
     let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/JSON.md")).unwrap();
     let table = page.split("### `summary`").nth(1).unwrap();
-    let order: Vec<&str> = table.lines().take_while(|line| !line.starts_with("### ")).filter_map(|line| line.strip_prefix("| `")?.split('`').next()).collect();
-    let ran = coldcase(&["show", "--print-stats", "--format=json", &testdata("counter-crio.tar.xz")]).run().ends_with(0);
+    let order: Vec<&str> = table
+        .lines()
+        .take_while(|line| !line.starts_with("### "))
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let ran = coldcase(&["show", "--print-stats", "--format=json", &testdata("counter-crio.tar.xz")])
+        .run()
+        .ends_with(0);
     let document = ran.document();
-    let told: Vec<&str> = document.as_object().unwrap().keys().map(String::as_str).filter(|key| order.contains(key)).collect();
+    let told: Vec<&str> =
+        document.as_object().unwrap().keys().map(String::as_str).filter(|key| order.contains(key)).collect();
     let expected: Vec<&str> = order.into_iter().filter(|key| told.contains(key)).collect();
     assert_eq!(told, expected);
 }
@@ -202,7 +228,11 @@ fn the_same_evidence_gives_the_same_bytes_at_any_number_of_threads() {
         let once = coldcase(&[question, &["--threads=1", archive]].concat()).run();
         for threads in ["--threads=1", "--threads=3"] {
             let again = coldcase(&[question, &[threads, archive]].concat()).run();
-            assert!(again.stdout == once.stdout && again.stderr == once.stderr, "{threads}: another answer: {}", again.told());
+            assert!(
+                again.stdout == once.stdout && again.stderr == once.stderr,
+                "{threads}: another answer: {}",
+                again.told()
+            );
         }
     };
     for question in questions {
@@ -223,7 +253,9 @@ fn an_answer_from_a_mapping_is_that_from_a_stream() {
     for name in ["counter.tar.zst", "redis.tar.zst"] {
         let plain = directory.path().join(name.trim_end_matches(".zst"));
         fs::write(&plain, crate::support::archives::plain(testdata(name))).unwrap();
-        for question in [&["grep", "--format=jsonl", "[A-Za-z_]{20,}"][..], &["inspect", "--all", "--format=json"]] {
+        for question in
+            [&["grep", "--format=jsonl", "[A-Za-z_]{20,}"][..], &["inspect", "--all", "--format=json"]]
+        {
             let answer = |evidence: &str| {
                 let ran = coldcase(&[question, &[evidence]].concat()).run().ends_with(0);
                 ran.text().replace(evidence, "-")

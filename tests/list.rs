@@ -48,7 +48,9 @@ fn namespaces_pods_containers_and_engines_are_those_of_checkpointctl() {
         match time.as_str() {
             "22 Nov 26 04:13 UTC" => assert_eq!(told, "2026-11-22T04:13:32Z"),
             "22 Nov 26 04:45 UTC" => assert_eq!(told, "2026-11-22T04:45:13Z"),
-            "01 Jan 01 00:00 UTC" => assert!(told.starts_with("not recorded; about 2026-11-22T04:09:38Z"), "{told}"),
+            "01 Jan 01 00:00 UTC" => {
+                assert!(told.starts_with("not recorded; about 2026-11-22T04:09:38Z"), "{told}")
+            }
             other => panic!("the golden has {other}"),
         }
     }
@@ -63,7 +65,8 @@ fn checkpoints_are_known_by_their_content_whatever_their_names_are() {
     fs::write(directory.path().join("checkpoint-notes.tar"), "no archive").unwrap();
     fs::write(directory.path().join("empty"), "").unwrap();
     fs::create_dir(directory.path().join("subdirectory")).unwrap();
-    let names: Vec<String> = listed(directory.path()).iter().map(|row| row.last().unwrap().1.clone()).collect();
+    let names: Vec<String> =
+        listed(directory.path()).iter().map(|row| row.last().unwrap().1.clone()).collect();
     let expected = ["a", "b.txt"].map(|name| directory.path().join(name).to_str().unwrap().to_owned());
     assert_eq!(names, expected);
 }
@@ -99,7 +102,8 @@ fn the_documents_are_those_of_show() {
     let listed = coldcase(&["list", "--format=json", path]).run().ends_with(0).documents();
     assert_eq!(listed.len(), 3);
     for document in listed {
-        let shown = coldcase(&["show", "--format=json", document["evidence"].as_str().unwrap()]).run().ends_with(0);
+        let shown =
+            coldcase(&["show", "--format=json", document["evidence"].as_str().unwrap()]).run().ends_with(0);
         assert_eq!(document, shown.document());
     }
 }

@@ -14,8 +14,11 @@ mod damage;
 mod exit_status;
 mod generations;
 mod grep;
+mod grep_matches;
 mod guide;
 mod hostile;
+mod hostile_archives;
+mod hostile_images;
 mod inspect;
 mod json_contract;
 mod list;
@@ -25,6 +28,7 @@ mod rootfs;
 mod show;
 mod streaming;
 mod support;
+mod workloads;
 
 /// One executable, one file a command: a file that is not listed above would silently not run.
 #[test]

@@ -28,7 +28,9 @@ const CHAIN: &[&str] = &[
 #[test]
 fn evidence_with_several_dumps_lists_them_and_asks_which() {
     let archive = testdata("criu317-chain.tar.zst");
-    for command in [&["inspect"][..], &["grep", "GEN"], &["rootfs"], &["coredump", "--output=/nonexistent/cores"]] {
+    for command in
+        [&["inspect"][..], &["grep", "GEN"], &["rootfs"], &["coredump", "--output=/nonexistent/cores"]]
+    {
         let ran = coldcase(&[command, &[&archive]].concat()).run().ends_with(2);
         let message = ran.messages("error")[0];
         assert!(message.contains(&CHAIN.join(", ")) && message.contains("--all-dumps"), "{}", ran.told());
@@ -51,7 +53,8 @@ fn all_dumps_are_taken_when_asked_for_and_by_show_always() {
     let archive = testdata("criu317-chain.tar.zst");
     for question in [&["show"][..], &["show", "--all-dumps"], &["inspect", "--all-dumps"]] {
         let ran = coldcase(&[question, &["--format=json", &archive]].concat()).run();
-        let names: Vec<_> = ran.documents().iter().map(|document| document["dump"].as_str().unwrap().to_owned()).collect();
+        let names: Vec<_> =
+            ran.documents().iter().map(|document| document["dump"].as_str().unwrap().to_owned()).collect();
         assert_eq!(names, CHAIN);
     }
     let table = coldcase(&["show", &archive]).run().ends_with(0);
@@ -76,7 +79,8 @@ fn a_single_dump_goes_by_the_name_of_its_directory_or_by_none() {
         let archive = testdata(archive);
         let plainly = coldcase(&["show", "--format=json", &archive]).run().ends_with(0).document();
         assert_eq!(plainly["dump"], dump);
-        let by_name = coldcase(&["show", "--format=json", &format!("{archive}//{dump}")]).run().ends_with(0).document();
+        let by_name =
+            coldcase(&["show", "--format=json", &format!("{archive}//{dump}")]).run().ends_with(0).document();
         assert_eq!(by_name["container_name"], plainly["container_name"]);
     }
 }
@@ -84,7 +88,8 @@ fn a_single_dump_goes_by_the_name_of_its_directory_or_by_none() {
 #[test]
 fn members_are_named_from_the_archive_or_from_the_dump() {
     let (tiny, chain) = (testdata("tiny.tar"), testdata("criu317-chain.tar.zst"));
-    let decoded = |arguments: &[&str]| coldcase(&[&["crit", "decode"], arguments].concat()).run().ends_with(0).stdout;
+    let decoded =
+        |arguments: &[&str]| coldcase(&[&["crit", "decode"], arguments].concat()).run().ends_with(0).stdout;
     let expected = decoded(&["-i", &format!("{tiny}//checkpoint/pstree.img")]);
     assert_eq!(decoded(&["-i", &format!("{tiny}//checkpoint//pstree.img")]), expected);
     assert_eq!(decoded(&["-i", &format!("{tiny}//pstree.img")]), expected);
@@ -99,7 +104,8 @@ fn members_are_named_from_the_archive_or_from_the_dump() {
 #[test]
 fn a_member_that_is_not_there_is_an_error() {
     for name in ["no-such.img", "checkpoint//no-such.img", "no-such-dump//pstree.img"] {
-        let ran = coldcase(&["crit", "info", &format!("{}//{name}", testdata("tiny.tar"))]).run().ends_with(2);
+        let ran =
+            coldcase(&["crit", "info", &format!("{}//{name}", testdata("tiny.tar"))]).run().ends_with(2);
         assert!(ran.messages("error")[0].contains("no-such"), "{}", ran.told());
     }
 }
@@ -133,7 +139,8 @@ fn a_directory_holds_several_dumps_as_an_archive_does() {
     unpack_into(testdata("criu317-chain.tar.zst"), directory.path());
     let root = directory.path().to_str().unwrap();
     let ran = coldcase(&["show", "--all-dumps", "--format=json", root]).run().ends_with(0);
-    let mut names: Vec<_> = ran.documents().iter().map(|document| document["dump"].as_str().unwrap().to_owned()).collect();
+    let mut names: Vec<_> =
+        ran.documents().iter().map(|document| document["dump"].as_str().unwrap().to_owned()).collect();
     names.sort();
     let mut expected: Vec<&str> = CHAIN.to_vec();
     expected.sort();
@@ -148,7 +155,8 @@ fn names_with_odd_characters_are_evidence_like_any_other() {
         fs::copy(testdata("tiny.tar"), &path).unwrap();
         let ran = coldcase(&["show", path.to_str().unwrap()]).run().ends_with(0);
         assert!(ran.text().contains("tiny"), "{}", ran.told());
-        let document = coldcase(&["show", "--format=json", path.to_str().unwrap()]).run().ends_with(0).document();
+        let document =
+            coldcase(&["show", "--format=json", path.to_str().unwrap()]).run().ends_with(0).document();
         assert_eq!(document["evidence"].as_str(), path.to_str());
     }
 }
@@ -162,7 +170,10 @@ fn a_name_that_is_no_utf8_is_evidence_too() {
     fs::copy(testdata("tiny.tar"), &path).unwrap();
     let ran = coldcase(&[OsStr::new("show"), path.as_os_str()]).run().ends_with(0);
     assert!(ran.text().contains("\\xff\\xfe.tar"), "{}", ran.told());
-    let document = coldcase(&[OsStr::new("show"), OsStr::new("--format=json"), path.as_os_str()]).run().ends_with(0).document();
+    let document = coldcase(&[OsStr::new("show"), OsStr::new("--format=json"), path.as_os_str()])
+        .run()
+        .ends_with(0)
+        .document();
     let told = crate::inspect::exact(&document, "evidence").unwrap();
     assert_eq!(told, path.as_os_str().as_bytes(), "{document}");
 }

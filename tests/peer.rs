@@ -103,7 +103,8 @@ fn prepared(mut golden: Value) -> Value {
     golden
 }
 
-const COMPARED: &[&str] = &["counter", "counter-later", "counter-crio", "counter-containerd", "redis", "tiny"];
+const COMPARED: &[&str] =
+    &["counter", "counter-later", "counter-crio", "counter-containerd", "redis", "tiny"];
 
 #[test]
 fn every_field_that_checkpointctl_tells_is_told_alike() {
@@ -155,7 +156,8 @@ enum Ours {
 
 fn expected(line: &str) -> Ours {
     // A descriptor's or process's line: what stands behind it here, the peer does not know.
-    if let Some(socket) = line.strip_suffix(')').filter(|line| line.starts_with('[') && line.contains('↑')) {
+    if let Some(socket) = line.strip_suffix(')').filter(|line| line.starts_with('[') && line.contains('↑'))
+    {
         // An address of IPv6 stands in brackets, so that its port can be told from it.
         return Ours::Start(format!("{}; fd ", socket.replace(" :::", " [::]:")));
     }

@@ -51,7 +51,10 @@ pub fn assert_tells(document: &Value, truth: &Truth, name: &str) {
     // The engine's own inspect may be later by less than a second: its record is not the archive's.
     let created = truth.fact("created").map(|created| created.trim_end_matches('Z'));
     let told = document["created_exact"].as_str();
-    assert!(told.zip(created).is_none_or(|(told, created)| told.starts_with(created)), "{name}: {told:?} {created:?}");
+    assert!(
+        told.zip(created).is_none_or(|(told, created)| told.starts_with(created)),
+        "{name}: {told:?} {created:?}"
+    );
     assert_eq!(told.is_some(), created.is_some(), "{name}: created");
     let bare = |id: &str| id.trim_start_matches("sha256:").to_owned();
     if let Some(id) = truth.fact("image_id") {
@@ -78,7 +81,8 @@ fn engine_name_pod_namespace_image_id_runtime_times_addresses_and_sizes_are_true
 fn archives_of_the_corpus_tell_the_truth_too() {
     let Some(corpus) = corpus() else { return };
     let others = [("counter-gz", "counter.tar.gz"), ("counter-runc", "counter-runc.tar.zst")];
-    let all = KNOWN.iter().map(|&name| (name, None)).chain(others.map(|(name, archive)| (name, Some(archive))));
+    let all =
+        KNOWN.iter().map(|&name| (name, None)).chain(others.map(|(name, archive)| (name, Some(archive))));
     for (name, archive) in all {
         let truth = Truth::of(name);
         // The corpus has some of the repository's archives in another compression.
@@ -125,13 +129,20 @@ fn the_table_has_the_columns_and_cells_of_checkpointctl() {
         let ours = goldens::table(ran.text());
         let ours = &ours[0];
         for (column, cell) in golden {
-            let (_, told) = ours.iter().find(|(other, _)| other == column).unwrap_or_else(|| panic!("{name}: no {column}"));
+            let (_, told) = ours
+                .iter()
+                .find(|(other, _)| other == column)
+                .unwrap_or_else(|| panic!("{name}: no {column}"));
             // The peer shows CRI-O's annotation as it stands, with nanoseconds; here a column is to the second.
             let cell = if column == "CREATED" { to_the_second(cell) } else { cell.clone() };
             assert_eq!(*told, cell, "{name}: {column}");
         }
         // 1.5.0 does not read podman's network.status; its head does, and puts the columns where they are here.
-        let order: Vec<&String> = ours.iter().map(|(column, _)| column).filter(|column| golden.iter().any(|(other, _)| other == *column)).collect();
+        let order: Vec<&String> = ours
+            .iter()
+            .map(|(column, _)| column)
+            .filter(|column| golden.iter().any(|(other, _)| other == *column))
+            .collect();
         assert_eq!(order, golden.iter().map(|(column, _)| column).collect::<Vec<_>>(), "{name}");
     }
 }
@@ -148,7 +159,8 @@ fn several_checkpoints_share_a_table_with_a_column_that_says_which_is_which() {
     let (tiny, counter) = (testdata("tiny.tar"), testdata("counter.tar.zst"));
     let ran = coldcase(&["show", &tiny, &counter]).run().ends_with(0).quietly();
     let rows = goldens::table(ran.text());
-    let cells = |row: usize, column: &str| rows[row].iter().find(|(name, _)| name == column).unwrap().1.clone();
+    let cells =
+        |row: usize, column: &str| rows[row].iter().find(|(name, _)| name == column).unwrap().1.clone();
     assert_eq!(rows.len(), 2, "{}", ran.told());
     assert_eq!((cells(0, "EVIDENCE"), cells(0, "CONTAINER")), (tiny, "tiny".into()));
     assert_eq!((cells(1, "EVIDENCE"), cells(1, "CONTAINER")), (counter, "counter".into()));
@@ -171,7 +183,9 @@ fn a_time_that_no_engine_recorded_is_not_made_up() {
 fn statistics_are_criu_s() {
     for name in ["counter", "counter-crio", "counter-containerd", "redis", "tiny"] {
         let golden = goldens::object(testdata(&format!("golden/{name}/inspect-all.json.out")));
-        let ran = coldcase(&["show", "--print-stats", "--format=json", &Truth::of(name).archive()]).run().ends_with(0);
+        let ran = coldcase(&["show", "--print-stats", "--format=json", &Truth::of(name).archive()])
+            .run()
+            .ends_with(0);
         let document = ran.document();
         for (key, value) in golden["statistics"].as_object().unwrap() {
             assert_eq!(&document["statistics"][key], value, "{name}: {key}");

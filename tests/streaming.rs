@@ -28,7 +28,15 @@ fn a_redirected_file_and_a_pipe_answer_as_the_path_does() {
         &["grep", "--format=jsonl", "-F", "NEEDLE"],
         &["rootfs", "--hash", "--format=json"],
     ];
-    for archive in ["tiny.tar", "tiny.tar.gz", "tiny.tar.zst", "tiny.tar.xz", "tiny.tar.bz2", "tiny.tar.lz4", "redis.tar.zst"] {
+    for archive in [
+        "tiny.tar",
+        "tiny.tar.gz",
+        "tiny.tar.zst",
+        "tiny.tar.xz",
+        "tiny.tar.bz2",
+        "tiny.tar.lz4",
+        "redis.tar.zst",
+    ] {
         let archive = testdata(archive);
         for question in questions {
             let expected = answer(question, &archive, "path");
@@ -41,7 +49,16 @@ fn a_redirected_file_and_a_pipe_answer_as_the_path_does() {
 #[test]
 fn what_engines_write_is_answered_from_a_pipe_in_one_pass() {
     // Process trees come behind the pages and CRI-O's metadata behind all images: still one pass is enough.
-    let engines = ["counter", "hostile", "kitchen", "pre-checkpoint", "pre-whole", "redis", "aarch64-podman", "criu317-podman-pre"];
+    let engines = [
+        "counter",
+        "hostile",
+        "kitchen",
+        "pre-checkpoint",
+        "pre-whole",
+        "redis",
+        "aarch64-podman",
+        "criu317-podman-pre",
+    ];
     let archives: Vec<String> = all_of_testdata();
     let written_by_engines = archives.iter().filter(|path| {
         let name = Path::new(path).file_name().unwrap().to_str().unwrap();
@@ -49,7 +66,9 @@ fn what_engines_write_is_answered_from_a_pipe_in_one_pass() {
         engines.iter().any(|engine| name.starts_with(engine)) && !name.contains("docker")
     });
     for archive in written_by_engines {
-        for question in [&["inspect", "--all", "--format=json"][..], &["grep", "--format=jsonl", "-F", "NEEDLE"]] {
+        for question in
+            [&["inspect", "--all", "--format=json"][..], &["grep", "--format=jsonl", "-F", "NEEDLE"]]
+        {
             let (status, expected) = answer(question, archive, "path");
             let (piped_status, piped) = answer(question, archive, "pipe");
             assert_eq!(piped_status, status, "{archive}: {question:?}");
@@ -63,7 +82,8 @@ fn pages_first() -> Vec<u8> {
     let archive = fs::read(testdata("tiny.tar")).unwrap();
     let mut members = headers(&archive);
     members.sort_by_key(|(at, name, _)| (!name.contains("/pages-"), *at));
-    let whole = |(at, _, size): &(usize, String, usize)| &archive[*at..at + BLOCK + size.next_multiple_of(BLOCK)];
+    let whole =
+        |(at, _, size): &(usize, String, usize)| &archive[*at..at + BLOCK + size.next_multiple_of(BLOCK)];
     members.iter().fold(Tar::default(), |tar, member| tar.bytes(whole(member))).finish()
 }
 
@@ -75,7 +95,11 @@ fn a_pipe_that_would_have_to_be_read_twice_is_refused_with_a_hint_and_read_with_
     assert!(ran.stderr.contains("--spool"), "{}", ran.told());
     let directory = TempDir::new().unwrap();
     let spool = format!("--spool={}", directory.path().display());
-    let ran = coldcase(&[&[spool.as_str()], &question[..]].concat()).fed(archive.clone()).run().ends_with(0).quietly();
+    let ran = coldcase(&[&[spool.as_str()], &question[..]].concat())
+        .fed(archive.clone())
+        .run()
+        .ends_with(0)
+        .quietly();
     assert_eq!(ran.records().records.len(), 2, "{}", ran.told());
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0, "the victim's memory was left behind");
     // Metadata alone needs no second pass.
@@ -88,9 +112,14 @@ fn a_compressed_file_with_pages_first_is_read_twice_without_further_ado() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("pages-first.tar.zst");
     fs::write(&path, zstd::encode_all(pages_first().as_slice(), 3).unwrap()).unwrap();
-    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_ANON_5d20", path.to_str().unwrap()]).run().ends_with(0);
+    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_ANON_5d20", path.to_str().unwrap()])
+        .run()
+        .ends_with(0);
     assert_eq!(ran.quietly().records().records.len(), 2);
-    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_ANON_5d20", "-"]).redirected_from(&path).run().ends_with(0);
+    let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_ANON_5d20", "-"])
+        .redirected_from(&path)
+        .run()
+        .ends_with(0);
     assert_eq!(ran.quietly().records().records.len(), 2, "a redirected file can be read twice");
 }
 
@@ -125,7 +154,10 @@ fn several_frames_and_trailing_zeros_are_one_archive() {
     };
     let zstandard = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
     for archive in [[gzip(first), gzip(second)].concat(), [zstandard(first), zstandard(second)].concat()] {
-        let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_ARGV_31c7", "-"]).fed(archive).run().ends_with(0);
+        let ran = coldcase(&["grep", "--format=jsonl", "-F", "NEEDLE_ARGV_31c7", "-"])
+            .fed(archive)
+            .run()
+            .ends_with(0);
         assert_eq!(ran.quietly().records().records.len(), 1);
     }
 }

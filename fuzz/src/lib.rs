@@ -13,7 +13,9 @@ const SALVAGE: Options = Options { pretty: false, nopl: false, salvage: true };
 pub fn decode(bytes: &[u8]) {
     let Ok(image) = Image::parse(bytes) else { return };
     let mut text = Vec::new();
-    for options in [SALVAGE, Options { pretty: true, ..SALVAGE }, Options { nopl: true, pretty: true, ..SALVAGE }] {
+    for options in
+        [SALVAGE, Options { pretty: true, ..SALVAGE }, Options { nopl: true, pretty: true, ..SALVAGE }]
+    {
         text.clear();
         let _ = json::decode(&image, &options, &mut text);
         let _ = json::info(&image, &options, &mut text);
@@ -64,7 +66,7 @@ pub fn pagemap(bytes: &[u8]) {
     let mut unpacker = Unpacker::new(&pagemap, page_size, bytes);
     for _ in 0..100 {
         match unpacker.next_chunk() {
-            Ok(Some(chunk)) => assert!(chunk.bytes.len() as u64 % page_size == 0),
+            Ok(Some(chunk)) => assert!((chunk.bytes.len() as u64).is_multiple_of(page_size)),
             Ok(None) | Err(_) => break,
         }
     }

@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Where criu and crit are: dumps a process and answers one question about the images.
-# usage: inside.sh decode|restore COLDCASE
+# usage: inside.sh decode|restore|bench COLDCASE
 set -euo pipefail
 question=$1 coldcase=$2
 here=$(cd "$(dirname "$0")" && pwd)
+[ "$question" != bench ] || exec python3 "$here/bench.py" "$coldcase"
+command -v criu crit >/dev/null || { echo "criu and crit are not in PATH: see README.md" >&2; exit 2; }
 work=$(mktemp -d)
 subject=
 clean() {
-    [ -z "$subject" ] || kill -9 "$subject" 2>/dev/null || true
+    # With its child: the subject leads a session of its own.
+    [ -z "$subject" ] || kill -9 -- "-$subject" 2>/dev/null || true
     rm -rf "$work"
 }
 trap clean EXIT

@@ -81,10 +81,16 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
 
 /// A directory that tells the dump from the others: its evidence's base name, and its own where that is not enough.
 fn directory_of(output: &std::path::Path, checkpoint: &Checkpoint<'_>) -> PathBuf {
-    let plain = |text: &str| text.replace(|letter: char| !(letter.is_ascii_alphanumeric() || "-_.".contains(letter)), "_");
+    let plain = |text: &str| {
+        text.replace(|letter: char| !(letter.is_ascii_alphanumeric() || "-_.".contains(letter)), "_")
+    };
     let evidence = plain(&String::from_utf8_lossy(split_path(checkpoint.evidence_name()).1));
     let evidence = evidence.trim_start_matches('.');
-    let name = if checkpoint.is_one_of_several() { format!("{evidence}-{}", plain(checkpoint.name())) } else { evidence.to_owned() };
+    let name = if checkpoint.is_one_of_several() {
+        format!("{evidence}-{}", plain(checkpoint.name()))
+    } else {
+        evidence.to_owned()
+    };
     output.join(format!("{}-{}", checkpoint.id().evidence + 1, name))
 }
 
@@ -116,13 +122,20 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         session.ui.note("CRIU keeps 22 entries of an auxiliary vector: `info auxv` may lack the last ones");
     }
     for skipped in &answer.skipped {
-        let text = Text::evidence(checkpoint.full_name()).and(format_args!(": no core of process {}: ", skipped.pid));
+        let text = Text::evidence(checkpoint.full_name())
+            .and(format_args!(": no core of process {}: ", skipped.pid));
         session.ui.note(text.and(Text::evidence(skipped.why.to_string())));
     }
     if model.is_pre_dump {
-        session.ui.note(Text::evidence(checkpoint.full_name()).and(": a pre-dump holds memory and no processes: no core"));
+        session.ui.note(
+            Text::evidence(checkpoint.full_name()).and(": a pre-dump holds memory and no processes: no core"),
+        );
     } else if answer.written.is_empty() {
-        let pids = if answer.skipped.is_empty() { "no process in the dump" } else { "no process of which a core could be written" };
+        let pids = if answer.skipped.is_empty() {
+            "no process in the dump"
+        } else {
+            "no process of which a core could be written"
+        };
         session.ui.gap("cores", Text::evidence(checkpoint.full_name()), pids);
     }
     Ok(())
@@ -140,6 +153,8 @@ fn tell_absent(session: &Session<'_>, checkpoint: &Checkpoint<'_>, written: &Wri
     }
     if written.unnamed_mappings > 0 {
         let count = count_text(written.unnamed_mappings as u64, "mapping is", "mappings are");
-        session.ui.note(place().and(format_args!(": {count} not in the list of mapped files, which is full")));
+        session
+            .ui
+            .note(place().and(format_args!(": {count} not in the list of mapped files, which is full")));
     }
 }

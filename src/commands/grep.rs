@@ -122,7 +122,11 @@ fn options(session: &Session<'_>, args: &GrepArgs) -> anyhow::Result<Options> {
     let pattern = if args.fixed_strings {
         Pattern::literal(args.pattern.as_bytes(), args.ignore_case)
     } else {
-        let expression = args.pattern.to_str().context("the pattern is not UTF-8").hint("-F takes any bytes; in a regular expression \\xNN is a byte")?;
+        let expression = args
+            .pattern
+            .to_str()
+            .context("the pattern is not UTF-8")
+            .hint("-F takes any bytes; in a regular expression \\xNN is a byte")?;
         Pattern::regex(expression, args.ignore_case)
     };
     Ok(Options {
@@ -143,10 +147,16 @@ fn gather<'c>(checkpoint: Checkpoint<'c>, answered: Answered<Search>, args: &Gre
         findings.gap("matches", "memory", format!("more than {}; raise --max-matches", args.max_matches));
     }
     if question.left_out_memory() {
-        findings.gap("memory", "memory", "stored memory is seen in too many places; choose processes with --pid");
+        findings.gap(
+            "memory",
+            "memory",
+            "stored memory is seen in too many places; choose processes with --pid",
+        );
     }
     if let Some(longest) = question.longest_across_seams() {
-        let why = format!("memory is stored in so many pieces that matches of more than {longest} bytes across two of them may be missed");
+        let why = format!(
+            "memory is stored in so many pieces that matches of more than {longest} bytes across two of them may be missed"
+        );
         findings.gap("matches", "memory", why);
     }
     for pid in args.pid.iter().copied().map(Pid) {
@@ -244,8 +254,11 @@ fn print_lines(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
     let mut lines = JsonLines::begin(session.ui.stdout(), &names)?;
     let mut matches = 0u64;
     for answers in all {
-        let mut sightings: Vec<(Pid, VirtualAddress, &Match)> =
-            answers.matches.iter().flat_map(|found| found.sightings.iter().map(move |&(pid, at)| (pid, at, found))).collect();
+        let mut sightings: Vec<(Pid, VirtualAddress, &Match)> = answers
+            .matches
+            .iter()
+            .flat_map(|found| found.sightings.iter().map(move |&(pid, at)| (pid, at, found)))
+            .collect();
         sightings.sort_by_key(|&(pid, at, found)| (pid, at, found.text.len()));
         for (pid, at, found) in sightings {
             lines.record("match", match_json(answers, pid, at, found))?;

@@ -85,7 +85,11 @@ impl Found {
         findings.extend(checkpoint.evidence_findings().clone());
         findings.settle();
         session.tell(checkpoint, &findings);
-        self.documents.push(document(checkpoint, summary::summary(checkpoint, &info, checkpoint.sizes()), &findings));
+        self.documents.push(document(
+            checkpoint,
+            summary::summary(checkpoint, &info, checkpoint.sizes()),
+            &findings,
+        ));
         let text = |field: Option<&String>| Cell::from(field.map(Text::evidence));
         self.table.row([
             text(info.pod.namespace.known()),
@@ -111,8 +115,12 @@ fn table() -> Table<6> {
 
 /// What lies in a directory, by name.
 fn entries(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut paths = fs::read_dir(directory)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    paths.retain(|path| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() || metadata.is_dir()));
+    let mut paths = fs::read_dir(directory)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<Vec<_>, _>>()?;
+    paths.retain(|path| {
+        fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_file() || metadata.is_dir())
+    });
     paths.sort();
     Ok(paths)
 }

@@ -1,6 +1,5 @@
 //! The commands: one file each, its arguments and the wiring of library calls to what is shown.
 
-
 mod coredump;
 mod crit;
 mod format;

@@ -73,11 +73,14 @@ fn row_json(row: &Row<'_>, with_statistics: bool) -> Value {
 fn print_tables(ui: &Ui, rows: &[Row<'_>], with_statistics: bool) -> Outcome {
     if let [row] = rows {
         ui.line("")?;
-        ui.line(Text::own("Displaying container checkpoint data from ").and_evidence(row.checkpoint.full_name()))?;
+        ui.line(
+            Text::own("Displaying container checkpoint data from ").and_evidence(row.checkpoint.full_name()),
+        )?;
         ui.line("")?;
     }
     let several = rows.len() > 1;
-    let evidence = |row: &Row<'_>| if several { Cell::evidence(row.checkpoint.full_name()) } else { Cell::empty() };
+    let evidence =
+        |row: &Row<'_>| if several { Cell::evidence(row.checkpoint.full_name()) } else { Cell::empty() };
     print_containers(ui, rows, &evidence)?;
     ui.line("")?;
     print_dumps(ui, rows, &evidence)?;
@@ -104,7 +107,8 @@ fn print_containers(ui: &Ui, rows: &[Row<'_>], evidence: &dyn Fn(&Row<'_>) -> Ce
     for row in rows {
         let Row { info, sizes, checkpoint, .. } = row;
         let text = |field: Option<&String>| Cell::from(field.map(Text::evidence));
-        let joined = |list: Vec<String>| Cell::from((!list.is_empty()).then(|| Text::evidence(list.join(", "))));
+        let joined =
+            |list: Vec<String>| Cell::from((!list.is_empty()).then(|| Text::evidence(list.join(", "))));
         table.row([
             evidence(row),
             text(info.name.known()),

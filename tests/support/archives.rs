@@ -32,7 +32,8 @@ pub fn all_of_testdata() -> Vec<String> {
 pub fn archives_in(directory: &Path) -> Vec<String> {
     let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
     let is_archive = |path: &PathBuf| path.file_name().unwrap().to_str().unwrap().contains(".tar");
-    let mut names: Vec<_> = entries.filter(is_archive).map(|path| path.to_str().unwrap().to_owned()).collect();
+    let mut names: Vec<_> =
+        entries.filter(is_archive).map(|path| path.to_str().unwrap().to_owned()).collect();
     assert!(!names.is_empty(), "no archives in {}", directory.display());
     names.sort();
     names

@@ -24,11 +24,16 @@ impl<'a> Core<'a> {
         assert_eq!(&bytes[..6], b"\x7fELF\x02\x01", "no ELF of 64 bits");
         assert_eq!(number(bytes, 16, 2), 4, "no core");
         let mut core = Self { machine: number(bytes, 18, 2) as u16, loads: Vec::new(), notes: Vec::new() };
-        let (table, size, count) = (number(bytes, 32, 8) as usize, number(bytes, 54, 2) as usize, number(bytes, 56, 2) as usize);
+        let (table, size, count) =
+            (number(bytes, 32, 8) as usize, number(bytes, 54, 2) as usize, number(bytes, 56, 2) as usize);
         for header in (0..count).map(|index| &bytes[table + index * size..][..size]) {
             let (offset, length) = (number(header, 8, 8) as usize, number(header, 32, 8) as usize);
             match number(header, 0, 4) {
-                1 => core.loads.push((number(header, 16, 8), number(header, 40, 8), &bytes[offset..offset + length])),
+                1 => core.loads.push((
+                    number(header, 16, 8),
+                    number(header, 40, 8),
+                    &bytes[offset..offset + length],
+                )),
                 4 => core.read_notes(&bytes[offset..offset + length]),
                 _ => {}
             }
@@ -62,6 +67,10 @@ impl<'a> Core<'a> {
 
     /// The thread ids of the `NT_PRSTATUS` notes, in order: `pr_pid` stands at byte 32 on both machines.
     pub fn threads(&self) -> Vec<u64> {
-        self.notes.iter().filter(|(_, kind, _)| *kind == NT_PRSTATUS).map(|(_, _, note)| number(note, 32, 4)).collect()
+        self.notes
+            .iter()
+            .filter(|(_, kind, _)| *kind == NT_PRSTATUS)
+            .map(|(_, _, note)| number(note, 32, 4))
+            .collect()
     }
 }

@@ -51,13 +51,16 @@ fn is_header(line: &str) -> bool {
 
 fn column_starts(header: &str) -> Vec<usize> {
     let bytes = header.as_bytes();
-    (0..bytes.len()).filter(|&at| bytes[at] != b' ' && (at == 0 || (at >= 2 && &bytes[at - 2..at] == b"  "))).collect()
+    (0..bytes.len())
+        .filter(|&at| bytes[at] != b' ' && (at == 0 || (at >= 2 && &bytes[at - 2..at] == b"  ")))
+        .collect()
 }
 
 #[test]
 fn tables_are_read_by_their_columns() {
     let rows = table("\nA   LONG NAME   C\n-   ---------   -\n1               3\n22  y           z\n");
-    let cells: Vec<Vec<&str>> = rows.iter().map(|row| row.iter().map(|(_, cell)| cell.as_str()).collect()).collect();
+    let cells: Vec<Vec<&str>> =
+        rows.iter().map(|row| row.iter().map(|(_, cell)| cell.as_str()).collect()).collect();
     assert_eq!(cells, [["1", "", "3"], ["22", "y", "z"]]);
     assert_eq!(rows[0][1].0, "LONG NAME");
 }

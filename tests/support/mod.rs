@@ -4,6 +4,7 @@ pub mod archives;
 pub mod elf;
 pub mod goldens;
 pub mod images;
+pub mod made;
 pub mod program;
 pub mod safe;
 pub mod tar_bytes;

@@ -45,7 +45,8 @@ pub fn coldcase_within<S: AsRef<OsStr>>(bytes: u64, arguments: &[S]) -> Coldcase
 impl Coldcase {
     fn started_by<S: AsRef<OsStr>>(mut command: Command, arguments: &[S]) -> Self {
         command.args(arguments).env_clear().env("TZ", "UTC").env("PATH", "/usr/bin:/bin");
-        let words: Vec<_> = arguments.iter().map(|word| word.as_ref().to_string_lossy().into_owned()).collect();
+        let words: Vec<_> =
+            arguments.iter().map(|word| word.as_ref().to_string_lossy().into_owned()).collect();
         Self { command, shown: format!("coldcase {}", words.join(" ")), input: Input::Nothing, raw: false }
     }
 
@@ -67,18 +68,6 @@ impl Coldcase {
         self
     }
 
-    /// Sets an environment variable.
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.command.env(name, value);
-        self
-    }
-
-    /// Starts in this directory.
-    pub fn in_directory(mut self, directory: &Path) -> Self {
-        self.command.current_dir(directory);
-        self
-    }
-
     /// Runs it to its end. Whatever the evidence: it ends by itself, in time, with one of the four statuses, and what
     /// it says may be put on a terminal.
     pub fn run(mut self) -> Ran {
@@ -92,7 +81,9 @@ impl Coldcase {
         let stdout = collect(child.stdout.take().unwrap());
         let stderr = collect(child.stderr.take().unwrap());
         let feeder = child.stdin.take().map(|mut pipe| {
-            let Input::Pipe(bytes) = std::mem::replace(&mut self.input, Input::Nothing) else { unreachable!() };
+            let Input::Pipe(bytes) = std::mem::replace(&mut self.input, Input::Nothing) else {
+                unreachable!()
+            };
             // The program may have seen enough before the end: a broken pipe is no error.
             thread::spawn(move || drop(pipe.write_all(&bytes)))
         });

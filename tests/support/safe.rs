@@ -15,7 +15,8 @@ fn is_harmful(c: char) -> bool {
 /// Asserts that bytes are UTF-8 and hold nothing that does something to a terminal.
 #[track_caller]
 pub fn assert_harmless(bytes: &[u8], shown: &str) {
-    let text = std::str::from_utf8(bytes).unwrap_or_else(|error| panic!("{shown}: output is not UTF-8: {error}"));
+    let text =
+        std::str::from_utf8(bytes).unwrap_or_else(|error| panic!("{shown}: output is not UTF-8: {error}"));
     if let Some(at) = text.find(is_harmful) {
         let line = text[..at].matches('\n').count() + 1;
         let rest: String = text[at..].chars().take(20).collect();
@@ -25,7 +26,9 @@ pub fn assert_harmless(bytes: &[u8], shown: &str) {
 
 #[test]
 fn what_is_harmful_is_noticed_and_text_is_not() {
-    for harmful in ["\x1b[2J", "\t", "\r", "\x7f", "\u{9b}31m", "\u{202e}gpj.exe", "a\u{200b}b", "\u{2028}", "\u{e0061}"] {
+    for harmful in
+        ["\x1b[2J", "\t", "\r", "\x7f", "\u{9b}31m", "\u{202e}gpj.exe", "a\u{200b}b", "\u{2028}", "\u{e0061}"]
+    {
         assert!(harmful.contains(is_harmful), "{harmful:?}");
     }
     assert!(!"├── [1]  bash -c 'é日本🦀' ↑ 16.0 KB\n".contains(is_harmful));

@@ -22,7 +22,10 @@ pub struct Header<'a> {
 impl Tar {
     /// Adds a file.
     pub fn file(self, name: &str, contents: &[u8]) -> Self {
-        self.entry(&Header { name: name.as_bytes(), kind: b'0', size: octal(contents.len() as u64), link: b"" }, contents)
+        self.entry(
+            &Header { name: name.as_bytes(), kind: b'0', size: octal(contents.len() as u64), link: b"" },
+            contents,
+        )
     }
 
     /// Adds a directory.
@@ -32,7 +35,10 @@ impl Tar {
 
     /// Adds a symbolic link.
     pub fn link(self, name: &str, target: &str) -> Self {
-        self.entry(&Header { name: name.as_bytes(), kind: b'2', size: octal(0), link: target.as_bytes() }, b"")
+        self.entry(
+            &Header { name: name.as_bytes(), kind: b'2', size: octal(0), link: target.as_bytes() },
+            b"",
+        )
     }
 
     /// Adds a header with a right checksum, and bytes behind it, padded to whole blocks.

@@ -91,8 +91,10 @@ pub fn bytes_pattern(bytes: &[u8]) -> String {
 
 fn places(list: &Value) -> BTreeSet<Place> {
     let list = list.as_array().unwrap();
-    let set: BTreeSet<Place> =
-        list.iter().map(|hit| (hit["pid"].as_u64().unwrap(), number(hit["address"].as_str().unwrap()))).collect();
+    let set: BTreeSet<Place> = list
+        .iter()
+        .map(|hit| (hit["pid"].as_u64().unwrap(), number(hit["address"].as_str().unwrap())))
+        .collect();
     assert_eq!(set.len(), list.len(), "the truth has a place twice");
     set
 }
@@ -141,7 +143,9 @@ impl Pages {
             let columns: Vec<&str> = line.split('\t').collect();
             match columns.as_slice() {
                 ["pid", ..] => {}
-                ["object", hash] | ["object", _, _, hash, _] => drop(self.of_objects.insert((*hash).to_owned())),
+                ["object", hash] | ["object", _, _, hash, _] => {
+                    self.of_objects.insert((*hash).to_owned());
+                }
                 ["absent", pid, first, end, reason] => self.add_absent(pid, first, end, reason),
                 [pid, address, hash, ..] => {
                     let place = (pid.parse().unwrap(), number(address));

@@ -1,6 +1,7 @@
 //! All the evidence that was given, opened together: parents of incremental dumps are looked up among all of it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io::{self, Read};
 
 use crate::context::Context;
@@ -31,6 +32,8 @@ pub struct Opened {
     pub locator: Locator,
     /// The dumps that it holds, in stored order.
     pub dumps: Vec<Dump>,
+    /// Their numbers by the directory of their images.
+    by_images: HashMap<Vec<u8>, Vec<usize>>,
 }
 
 /// A dump of a case.
@@ -65,7 +68,13 @@ impl Case {
         let mut findings = Findings::default();
         let dumps = dump::find_with(evidence.index(), &mut findings);
         evidence.add_findings(findings);
-        self.evidences.push(Opened { evidence, locator, dumps });
+        let mut by_images: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
+        for (number, images) in
+            dumps.iter().enumerate().filter_map(|(number, dump)| Some((number, dump.images.clone()?)))
+        {
+            by_images.entry(images).or_default().push(number);
+        }
+        self.evidences.push(Opened { evidence, locator, dumps, by_images });
     }
 
     /// An opened evidence.
@@ -80,7 +89,9 @@ impl Case {
 
     /// All dumps of all evidences.
     pub fn all_dumps(&self) -> impl Iterator<Item = DumpId> + '_ {
-        let of = |(evidence, opened): (usize, &Opened)| (0..opened.dumps.len()).map(move |dump| DumpId { evidence, dump });
+        let of = |(evidence, opened): (usize, &Opened)| {
+            (0..opened.dumps.len()).map(move |dump| DumpId { evidence, dump })
+        };
         self.evidences.iter().enumerate().flat_map(of)
     }
 }
@@ -89,6 +100,11 @@ impl Opened {
     /// The evidence as the user named it, without a selector.
     pub fn name(&self) -> &str {
         self.evidence.name()
+    }
+
+    /// The dumps whose images are in a directory: in several layers there may be several.
+    pub(crate) fn dumps_at(&self, images: &[u8]) -> impl Iterator<Item = usize> + '_ {
+        self.by_images.get(images).into_iter().flatten().copied()
     }
 
     /// The dumps that a question takes, as numbers in [`dumps`](Self::dumps).
@@ -140,7 +156,9 @@ impl Opened {
     pub fn member(&self, words: &str) -> Result<MemberId> {
         let index = self.evidence.index();
         let no_such = || Error::NoSuchMember { evidence: self.name().into(), name: words.into() };
-        let of = |dump: &Dump, name: &[u8]| dump.image_files(index).entry(name).or_else(|| dump.bundle_files(index).entry(name));
+        let of = |dump: &Dump, name: &[u8]| {
+            dump.image_files(index).entry(name).or_else(|| dump.bundle_files(index).entry(name))
+        };
         if let Some((dump, member)) = words.split_once("//") {
             return of(&self.dumps[self.named(dump)?], member.as_bytes()).ok_or_else(no_such);
         }

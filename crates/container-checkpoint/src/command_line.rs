@@ -72,20 +72,40 @@ impl CommandLines {
         for text in &self.texts {
             let line = all.entry(text.pid).or_default();
             match text.part {
-                Part::Arguments => line.arguments = taken_apart(text.value().map(|bytes| arguments(bytes, text.proper))),
+                Part::Arguments => {
+                    line.arguments = taken_apart(text.value().map(|bytes| arguments(bytes, text.proper)))
+                }
                 Part::Environment => line.environment = taken_apart(text.value()),
             }
         }
         all
     }
 
-    fn add(&mut self, space: &AddressSpace, part: Part, range: Range<u64>, proper: u64, wants: &mut Vec<Want>) {
+    fn add(
+        &mut self,
+        space: &AddressSpace,
+        part: Part,
+        range: Range<u64>,
+        proper: u64,
+        wants: &mut Vec<Want>,
+    ) {
         let len = range.end.saturating_sub(range.start);
-        let mut text = Text { pid: space.pid, part, proper: proper.min(len) as usize, bytes: Vec::new(), known: 0, missing: None };
+        let mut text = Text {
+            pid: space.pid,
+            part,
+            proper: proper.min(len) as usize,
+            bytes: Vec::new(),
+            known: 0,
+            missing: None,
+        };
         if len > LONGEST {
-            text.missing = Some(format!("{len} bytes by the marks of the address space, more than any process can have"));
+            text.missing = Some(format!(
+                "{len} bytes by the marks of the address space, more than any process can have"
+            ));
         } else if self.taken.saturating_add(len) > ALL_TOGETHER {
-            text.missing = Some(format!("with it, command lines would take more than {ALL_TOGETHER} bytes; ask for fewer processes"));
+            text.missing = Some(format!(
+                "with it, command lines would take more than {ALL_TOGETHER} bytes; ask for fewer processes"
+            ));
         } else {
             self.taken += len;
             let number = self.texts.len();
@@ -97,13 +117,18 @@ impl CommandLines {
                         wants.push(Want { object, offset, len: piece.len });
                     }
                     Backing::Zero => text.known += piece.len as usize,
-                    Backing::Stored(Place::Missing(why)) => text.missing = Some(format!("{} bytes are {}", piece.len, why.why())),
+                    Backing::Stored(Place::Missing(why)) => {
+                        text.missing = Some(format!("{} bytes are {}", piece.len, why.why()))
+                    }
                     // Behind the arguments proper, what isn't there is no title.
                     _ if piece.start.0 >= range.start + proper => {
                         text.bytes.truncate((piece.start.0 - range.start) as usize);
                         break;
                     }
-                    _ => text.missing = Some(format!("{} bytes at {} are not in the images", piece.len, piece.start)),
+                    _ => {
+                        text.missing =
+                            Some(format!("{} bytes at {} are not in the images", piece.len, piece.start))
+                    }
                 }
             }
         }
@@ -118,10 +143,18 @@ impl Question for CommandLines {
         self.taken = 0;
         let mut wants = Vec::new();
         for space in &memory.spaces {
-            let Some(map) = space.map.as_ref().filter(|_| self.pids.is_empty() || self.pids.contains(&space.pid)) else { continue };
+            let Some(map) =
+                space.map.as_ref().filter(|_| self.pids.is_empty() || self.pids.contains(&space.pid))
+            else {
+                continue;
+            };
             let layout = &map.layout;
             let (start, end) = (layout.arg_start.0, layout.arg_end.0);
-            let title_end = if layout.env_start == layout.arg_end { layout.env_end.0.min(start.saturating_add(TITLE)) } else { end };
+            let title_end = if layout.env_start == layout.arg_end {
+                layout.env_end.0.min(start.saturating_add(TITLE))
+            } else {
+                end
+            };
             let proper = end.saturating_sub(start);
             self.add(space, Part::Arguments, start..end.max(title_end), proper, &mut wants);
             if self.with_environment {
@@ -150,9 +183,11 @@ impl Text {
     fn value(&self) -> Field<&[u8]> {
         match &self.missing {
             Some(why) => Field::Unreadable(why.clone()),
-            None if self.known < self.bytes.len() => {
-                Field::Unreadable(format!("{} of {} bytes are not in the evidence", self.bytes.len() - self.known, self.bytes.len()))
-            }
+            None if self.known < self.bytes.len() => Field::Unreadable(format!(
+                "{} of {} bytes are not in the evidence",
+                self.bytes.len() - self.known,
+                self.bytes.len()
+            )),
             None => Field::Known(&self.bytes),
         }
     }

@@ -30,7 +30,8 @@ pub struct Dump {
 const IMAGE_FILES: &[&str] = &["inventory.img", "pstree.img", "files.img"];
 const IMAGE_FILES_BY_NUMBER: &[&str] = &["core-", "fs-", "ids-", "mm-", "pagemap-"];
 /// Metadata files any of which makes a directory the bundle of the images below it.
-const BUNDLE_FILES: &[&str] = &["config.dump", "spec.dump", "config.v2.json", "hostconfig.json", "status.dump"];
+const BUNDLE_FILES: &[&str] =
+    &["config.dump", "spec.dump", "config.v2.json", "hostconfig.json", "status.dump"];
 
 /// The most dumps of one evidence that are told apart.
 pub(crate) const DUMPS_MAX: usize = 10_000;
@@ -63,12 +64,14 @@ pub(crate) fn find_with(index: &Index, findings: &mut Findings) -> Vec<Dump> {
     let mut dumps: Vec<Dump> = images.map(|(layer, images)| from_images(layer, images, &bundles)).collect();
     let used: HashSet<Place> = dumps.iter().map(|dump| (dump.layers[0], dump.bundle.clone())).collect();
     // Metadata without images: the archive is cut, or the images were taken out.
-    let alone = bundles.into_iter().filter(|place| !used.contains(place) && !image_directories.contains(place));
+    let alone =
+        bundles.into_iter().filter(|place| !used.contains(place) && !image_directories.contains(place));
     let mut alone = alone.map(|(layer, bundle)| Dump { layers: vec![layer], bundle, ..Dump::default() });
     let room = DUMPS_MAX - dumps.len();
     dumps.extend(alone.by_ref().take(room));
     if image_directories.len() > DUMPS_MAX || alone.next().is_some() {
-        let why = format!("more than {DUMPS_MAX} directories of images or metadata; the rest is not looked at");
+        let why =
+            format!("more than {DUMPS_MAX} directories of images or metadata; the rest is not looked at");
         findings.gap("dumps", "the archive", why);
     }
     attach_manifests(index, &mut dumps, findings);
@@ -89,12 +92,15 @@ fn has_contents(member: &Member) -> bool {
 fn report_lost_links(index: &Index, dumps: &[Dump], findings: &mut Findings) {
     let places = dumps.iter().flat_map(|dump| {
         let directories = [dump.images.as_deref(), Some(dump.bundle.as_slice())].into_iter().flatten();
-        directories.flat_map(|directory| dump.layers.iter().flat_map(move |&layer| index.in_directory(layer, directory)))
+        directories.flat_map(|directory| {
+            dump.layers.iter().flat_map(move |&layer| index.in_directory(layer, directory))
+        })
     });
     let mut told = HashSet::new();
     for &id in places {
         let member = index.member(id);
-        let is_lost = member.kind == MemberKind::HardLink && index.member(index.resolved(id)).kind != MemberKind::File;
+        let is_lost =
+            member.kind == MemberKind::HardLink && index.member(index.resolved(id)).kind != MemberKind::File;
         if is_lost && told.insert(id) {
             let target = String::from_utf8_lossy(member.link.as_deref().unwrap_or_default());
             let why = format!("a hard link to '{target}', which is no file that stands before it");
@@ -121,7 +127,11 @@ fn from_images(layer: LayerId, images: Vec<u8>, bundles: &BTreeSet<Place>) -> Du
         .flatten()
         .find(|directory| bundles.contains(&(layer, (*directory).clone())))
         // Without any, what belongs to the dump alone (statistics, log) lies beside or among the images.
-        .unwrap_or(if has_parent && split_path(&images).1.ends_with(b"checkpoint") { &above } else { &images })
+        .unwrap_or(if has_parent && split_path(&images).1.ends_with(b"checkpoint") {
+            &above
+        } else {
+            &images
+        })
         .clone();
     Dump { layers: vec![layer], images: Some(images), bundle, ..Dump::default() }
 }
@@ -139,7 +149,8 @@ fn attach_manifests(index: &Index, dumps: &mut [Dump], findings: &mut Findings) 
     for dump in dumps {
         let Some(&manifest) = listed_by.get(&dump.layers[0]) else { continue };
         if manifest.digest_of(oci::CRIU_TAR).is_some() {
-            let is_rootfs = |media_type: &str| media_type.contains("image.layer") || media_type.contains("rootfs.diff");
+            let is_rootfs =
+                |media_type: &str| media_type.contains("image.layer") || media_type.contains("rootfs.diff");
             dump.rootfs_layer = manifest
                 .descriptors
                 .iter()
@@ -147,7 +158,8 @@ fn attach_manifests(index: &Index, dumps: &mut [Dump], findings: &mut Findings) 
                 .find_map(|(_, digest)| layers.get(digest).copied());
         } else {
             let mut seen = HashSet::new();
-            let upper_first = manifest.descriptors.iter().rev().filter_map(|(_, digest)| layers.get(digest).copied());
+            let upper_first =
+                manifest.descriptors.iter().rev().filter_map(|(_, digest)| layers.get(digest).copied());
             dump.layers = upper_first.filter(|layer| seen.insert(*layer)).collect();
         }
         dump.manifest = Some(manifest.clone());
@@ -156,7 +168,8 @@ fn attach_manifests(index: &Index, dumps: &mut [Dump], findings: &mut Findings) 
 
 /// One dump goes by the last part of its path; several by what tells them apart.
 fn give_names(index: &Index, dumps: &mut [Dump]) {
-    let directories: Vec<Vec<u8>> = dumps.iter().map(|dump| dump.images.clone().unwrap_or_else(|| dump.bundle.clone())).collect();
+    let directories: Vec<Vec<u8>> =
+        dumps.iter().map(|dump| dump.images.clone().unwrap_or_else(|| dump.bundle.clone())).collect();
     let common = common_directory(&directories);
     let several = dumps.len() > 1;
     let mut taken: HashMap<String, usize> = HashMap::new();
@@ -285,9 +298,12 @@ fn is_hidden_by(index: &Index, layer: LayerId, path: &[u8]) -> bool {
     let mut current = path;
     while !current.is_empty() {
         let (directory, base) = split_path(current);
-        let in_directory = |name: &[u8]| if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() };
+        let in_directory =
+            |name: &[u8]| if directory.is_empty() { name.to_vec() } else { [directory, b"/", name].concat() };
         let whiteout = in_directory(&[b".wh.", base].concat());
-        if index.find(layer, &whiteout).is_some() || index.find(layer, &in_directory(b".wh..wh..opq")).is_some() {
+        if index.find(layer, &whiteout).is_some()
+            || index.find(layer, &in_directory(b".wh..wh..opq")).is_some()
+        {
             return true;
         }
         current = directory;

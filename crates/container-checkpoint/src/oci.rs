@@ -16,13 +16,17 @@ pub const CRIU_TAR: &str = "application/vnd.containerd.container.criu.checkpoint
 /// The media type that containerd gives to the runtime specification of the container.
 pub const CONFIG_PROTO: &str = "application/vnd.containerd.container.checkpoint.config.v1+proto";
 /// The media type of runtime options: the path of the runtime's binary stands in them.
-pub const RUNTIME_OPTIONS_PROTO: &str = "application/vnd.containerd.container.checkpoint.runtime.options+proto";
+pub const RUNTIME_OPTIONS_PROTO: &str =
+    "application/vnd.containerd.container.checkpoint.runtime.options+proto";
 
 /// The most manifests and indexes that one layout is followed through.
 const DOCUMENTS_MAX: usize = 1000;
 
 /// The most bytes of all these documents together: as trees they take a multiple of it.
 const DOCUMENTS_BYTES_MAX: u64 = 16 << 20;
+
+/// How many parts that are not there are told one by one.
+const MISSING_TOLD: usize = 20;
 
 /// Annotations that stand in one place.
 type Annotations = Vec<(String, String)>;
@@ -58,13 +62,17 @@ pub fn blob_path(digest: &str) -> Option<Vec<u8>> {
 /// All manifests that are reached from the layout's `index.json`, breadth first. Empty when there is no layout.
 pub(crate) fn manifests(index: &Index, findings: &mut Findings) -> Vec<Arc<Manifest>> {
     let mut found = Vec::new();
-    let mut documents = Documents { index, count: 0, bytes: 0, is_full: false };
-    let mut pending: VecDeque<_> = documents.read(b"index.json").map(|start| (start, Vec::new())).into_iter().collect();
+    let mut documents = Documents { index, count: 0, bytes: 0, bad: Vec::new(), is_full: false };
+    let mut pending: VecDeque<_> =
+        documents.read(b"index.json").map(|start| (start, Vec::new())).into_iter().collect();
     let mut seen = HashSet::new();
+    let mut missing = Vec::new();
     while let Some((document, mut annotations)) = pending.pop_front() {
         add_annotations(&document, &mut annotations);
         let mut descriptors = Vec::new();
-        for descriptor in ["manifests", "layers"].iter().filter_map(|key| document.get(key)?.as_array()).flatten() {
+        for descriptor in
+            ["manifests", "layers"].iter().filter_map(|key| document.get(key)?.as_array()).flatten()
+        {
             let text = |key: &str| descriptor.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             let (media_type, digest) = (text("mediaType"), text("digest"));
             let is_document = media_type.ends_with("+json") || media_type.ends_with(".list.v2+json");
@@ -76,14 +84,31 @@ pub(crate) fn manifests(index: &Index, findings: &mut Findings) -> Vec<Arc<Manif
                 add_annotations(descriptor, &mut led_by);
                 pending.push_back((inner, led_by));
             }
+            if !is_document && !documents.has(&digest) {
+                missing.push(digest.clone());
+            }
             if !digest.is_empty() {
                 descriptors.push((media_type, digest));
             }
         }
         found.push(Arc::new(Manifest { annotations, descriptors }));
     }
+    missing.sort();
+    missing.dedup();
+    let more = missing.len().saturating_sub(MISSING_TOLD);
+    for digest in missing.into_iter().take(MISSING_TOLD) {
+        findings.gap("a part of the image", digest, "a manifest lists it, and it is not in the layout");
+    }
+    if more > 0 {
+        findings.gap("parts of the image", "blobs", format!("{more} more are listed and not in the layout"));
+    }
+    for (path, error) in &documents.bad {
+        findings.gap("a manifest", path.as_str(), error);
+    }
     if documents.is_full {
-        let why = format!("more than {DOCUMENTS_MAX} manifests, or {DOCUMENTS_BYTES_MAX} bytes of them; the rest is not looked at");
+        let why = format!(
+            "more than {DOCUMENTS_MAX} manifests, or {DOCUMENTS_BYTES_MAX} bytes of them; the rest is not looked at"
+        );
         findings.gap("manifests", "index.json", why);
     }
     found
@@ -94,6 +119,8 @@ struct Documents<'a> {
     index: &'a Index,
     count: usize,
     bytes: u64,
+    /// Those that make no sense, and why.
+    bad: Vec<(String, serde_json::Error)>,
     /// Some were left out.
     is_full: bool,
 }
@@ -109,13 +136,20 @@ impl Documents<'_> {
         let bytes = self.index.contents(id)?;
         self.count += 1;
         self.bytes += size;
-        serde_json::from_slice(&bytes).ok()
+        let path = || String::from_utf8_lossy(path).into_owned();
+        serde_json::from_slice(&bytes).map_err(|error| self.bad.push((path(), error))).ok()
+    }
+
+    /// Whether the layout has a blob.
+    fn has(&self, digest: &str) -> bool {
+        blob_path(digest).is_some_and(|path| self.index.find(LayerId::TOP, &path).is_some())
     }
 }
 
 /// Which layer of the index a digest's blob became, for all that became one.
 pub fn layers_by_digest(index: &Index) -> HashMap<String, LayerId> {
-    let digest = |origin: &[u8]| Some(std::str::from_utf8(origin).ok()?.strip_prefix("blobs/")?.replacen('/', ":", 1));
+    let digest =
+        |origin: &[u8]| Some(std::str::from_utf8(origin).ok()?.strip_prefix("blobs/")?.replacen('/', ":", 1));
     index.layers().filter_map(|(id, layer)| Some((digest(&layer.origin)?, id))).collect()
 }
 

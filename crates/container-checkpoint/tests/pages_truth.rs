@@ -3,6 +3,8 @@
 //! Truth: `checkpoints/generations/truth/NAME[.DUMP].pages.tsv` of the corpus, a line a page: pid, address, first 16 digits of its SHA-256
 //! (`-` or `!` when there is none), flags, permissions, offset, device:inode, name.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure fails the test
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
@@ -71,7 +73,9 @@ impl Pages {
     fn wrong(&self) -> Vec<String> {
         let page = |(number, came): (&usize, &Vec<u8>)| {
             let (pid, address, hash) = &self.expected[*number];
-            (short_hash(came) != *hash).then(|| format!("{pid} {address:x}: {} bytes, {} and not {hash}", came.len(), short_hash(came)))
+            (short_hash(came) != *hash).then(|| {
+                format!("{pid} {address:x}: {} bytes, {} and not {hash}", came.len(), short_hash(came))
+            })
         };
         self.wanted.iter().zip(&self.came).filter_map(page).collect()
     }
@@ -102,7 +106,11 @@ fn pages_of_all_generations_have_the_hashes_of_the_frozen_processes() {
     let mut by_archive: BTreeMap<String, Vec<(String, PathBuf)>> = BTreeMap::new();
     for entry in fs::read_dir(generations.join("truth")).unwrap() {
         let path = entry.unwrap().path();
-        let Some(stem) = path.file_name().unwrap().to_str().unwrap().strip_suffix(".pages.tsv").map(str::to_owned) else { continue };
+        let Some(stem) =
+            path.file_name().unwrap().to_str().unwrap().strip_suffix(".pages.tsv").map(str::to_owned)
+        else {
+            continue;
+        };
         let (archive, dump) = stem.split_once('.').unwrap_or((&stem, ""));
         by_archive.entry(archive.to_owned()).or_default().push((dump.to_owned(), path.clone()));
     }
@@ -128,8 +136,13 @@ fn check(generations: &Path, archive: &str, truths: &[(String, PathBuf)]) -> usi
     let mut compared = 0;
     for (dump, truth) in truths {
         let dumps = &case.evidences[0].dumps;
-        let number = if dump.is_empty() { Some(0) } else { dumps.iter().position(|known| known.name.replace('/', "-") == *dump) };
-        let id = DumpId { evidence: 0, dump: number.unwrap_or_else(|| panic!("{archive} has no dump {dump}")) };
+        let number = if dump.is_empty() {
+            Some(0)
+        } else {
+            dumps.iter().position(|known| known.name.replace('/', "-") == *dump)
+        };
+        let id =
+            DumpId { evidence: 0, dump: number.unwrap_or_else(|| panic!("{archive} has no dump {dump}")) };
         let question = || Pages { expected: expected(truth), ..Pages::default() };
         // An archive of one dump is asked while it goes by, the others when all of it is known.
         let ride = dump.is_empty().then_some(&mut ride);
@@ -138,7 +151,12 @@ fn check(generations: &Path, archive: &str, truths: &[(String, PathBuf)]) -> usi
         assert_eq!(pages.wrong(), Vec::<String>::new(), "{archive} {dump}");
         assert_eq!(pages.elsewhere, Vec::<String>::new(), "{archive} {dump}");
         assert!(!pages.wanted.is_empty(), "{archive} {dump}: no page was in the images");
-        println!("{archive} {dump}: {} pages, {} zero, {} in files", pages.wanted.len(), pages.zero, pages.in_files);
+        println!(
+            "{archive} {dump}: {} pages, {} zero, {} in files",
+            pages.wanted.len(),
+            pages.zero,
+            pages.in_files
+        );
         compared += pages.wanted.len();
     }
     compared

@@ -59,6 +59,7 @@
 
 pub mod compress;
 pub mod error;
+mod flat;
 pub mod framing;
 pub mod json;
 pub mod kinds;

@@ -33,7 +33,9 @@ fn unpack(pagemap: &[u8], pages: &[u8]) -> Result<Vec<u8>, UnpackError> {
     let mut unpacker = Unpacker::new(&pagemap, PAGE, pages);
     let mut plain = Vec::new();
     while let Some(chunk) = unpacker.next_chunk()? {
-        assert!(pagemap.runs[chunk.run].vaddr <= chunk.vaddr && (chunk.bytes.len() as u64).is_multiple_of(PAGE));
+        assert!(
+            pagemap.runs[chunk.run].vaddr <= chunk.vaddr && (chunk.bytes.len() as u64).is_multiple_of(PAGE)
+        );
         plain.extend_from_slice(chunk.bytes);
     }
     Ok(plain)

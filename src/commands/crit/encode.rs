@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueHint};
+use criu_images::Image;
 use criu_images::json::{self, Encoded};
 
 use super::input;
@@ -40,7 +41,12 @@ pub fn run(session: &Session<'_>, args: &EncodeArgs) -> Outcome {
     let mut encoded = None;
     let mut write = |out: &mut dyn Write| -> Result<()> {
         let mut out = out;
-        encoded = Some(json::encode(&text, &mut out).with_context(|| shown.to_string())?);
+        let result = json::encode(&text, &mut out).with_context(|| shown.to_string());
+        let is_image = result.is_err() && Image::parse(&text).is_ok();
+        encoded = Some(match is_image {
+            true => result.hint("this is an image already: `crit decode` makes a text of it")?,
+            false => result?,
+        });
         Ok(())
     };
     match &args.out {

@@ -19,7 +19,9 @@ pub fn document(inspection: &Inspection<'_>) -> Value {
     if let Some(networks) = networks(info) {
         map.insert("networks".into(), networks);
     }
-    if parts.stats && let Some(statistics) = summary::statistics(info) {
+    if parts.stats
+        && let Some(statistics) = summary::statistics(info)
+    {
         map.insert("statistics".into(), statistics);
     }
     if parts.metadata {
@@ -40,8 +42,10 @@ pub fn document(inspection: &Inspection<'_>) -> Value {
         }
         if parts.sockets {
             let list = shown.iter().filter_map(|(_, process)| {
-                let open: Vec<Value> =
-                    sockets::of_process(model, process).iter().map(|(fds, socket)| sockets::object(fds, socket)).collect();
+                let open: Vec<Value> = sockets::of_process(model, process)
+                    .iter()
+                    .map(|(fds, socket)| sockets::object(fds, socket))
+                    .collect();
                 (!open.is_empty()).then(|| json!({ "pid": process.pid.0, "open_sockets": open }))
             });
             map.insert("sockets".into(), list.collect());
@@ -62,10 +66,11 @@ fn networks(info: &ContainerInfo) -> Option<Value> {
         }
         let interfaces = network.interfaces.iter().map(|interface| {
             let mut facts = Map::new();
-            let with_prefix = |address: &container_checkpoint::container::InterfaceAddress| match address.prefix {
-                Some(prefix) => format!("{}/{prefix}", address.address),
-                None => address.address.to_string(),
-            };
+            let with_prefix =
+                |address: &container_checkpoint::container::InterfaceAddress| match address.prefix {
+                    Some(prefix) => format!("{}/{prefix}", address.address),
+                    None => address.address.to_string(),
+                };
             if let Some(first) = interface.addresses.first() {
                 facts.insert("ip".into(), with_prefix(first).into());
             }

@@ -84,9 +84,15 @@ enum Format {
 impl Parts {
     /// What was asked for, with what that implies.
     fn resolved(self, for_one_process: bool) -> Self {
-        let any = self.stats || self.mounts || self.metadata || self.ps_tree || self.ps_tree_cmd || self.ps_tree_env;
+        let any = self.stats
+            || self.mounts
+            || self.metadata
+            || self.ps_tree
+            || self.ps_tree_cmd
+            || self.ps_tree_env;
         let none = !(any || self.files || self.sockets || self.all || for_one_process);
-        let of_processes = self.ps_tree_cmd || self.ps_tree_env || self.files || self.sockets || for_one_process;
+        let of_processes =
+            self.ps_tree_cmd || self.ps_tree_env || self.files || self.sockets || for_one_process;
         Self {
             stats: self.stats || self.all,
             mounts: self.mounts || self.all,
@@ -167,9 +173,23 @@ fn basics(checkpoint: Checkpoint<'_>, parts: Parts, pid: Option<Pid>) -> Inspect
     {
         findings.gap("process", format!("pid {pid}"), "the dump has no such process");
     }
-    let machine = |process: &Process| process.leader().and_then(|leader| leader.architecture.known().copied());
-    let architecture = model.as_ref().and_then(|model| model.processes.iter().find_map(machine)).unwrap_or(Architecture::X86_64);
-    Inspection { checkpoint, parts, info, sizes: checkpoint.sizes(), model, architecture, command_lines: BTreeMap::new(), pid, findings }
+    let machine =
+        |process: &Process| process.leader().and_then(|leader| leader.architecture.known().copied());
+    let architecture = model
+        .as_ref()
+        .and_then(|model| model.processes.iter().find_map(machine))
+        .unwrap_or(Architecture::X86_64);
+    Inspection {
+        checkpoint,
+        parts,
+        info,
+        sizes: checkpoint.sizes(),
+        model,
+        architecture,
+        command_lines: BTreeMap::new(),
+        pid,
+        findings,
+    }
 }
 
 impl Inspection<'_> {

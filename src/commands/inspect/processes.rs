@@ -24,10 +24,13 @@ pub fn line(inspection: &Inspection<'_>, process: &Process) -> Text {
     let architecture = inspection.architecture;
     let state = match process.state.known() {
         Some(TaskState::Alive) => String::new(),
-        Some(TaskState::Stopped { signal }) => {
-            signal.map_or_else(|| " (Stopped)".into(), |signal| format!(" (Stopped by {})", signal_name(signal, architecture)))
+        Some(TaskState::Stopped { signal }) => signal.map_or_else(
+            || " (Stopped)".into(),
+            |signal| format!(" (Stopped by {})", signal_name(signal, architecture)),
+        ),
+        Some(state) if state.is_zombie() => {
+            format!(" (Zombie, {})", exit_text(&process.exit_status, architecture))
         }
-        Some(state) if state.is_zombie() => format!(" (Zombie, {})", exit_text(&process.exit_status, architecture)),
         Some(TaskState::Unknown(number)) => format!(" (state {number})"),
         Some(_) => String::new(),
         None => " (state unknown)".into(),
@@ -48,11 +51,15 @@ fn named(inspection: &Inspection<'_>, process: &Process, text: Text) -> Text {
             let text = text.and_evidence(joined(arguments));
             match command {
                 // A process that renamed itself would be lost behind its command line.
-                Field::Known(command) if !names_itself(arguments, command) => text.and("  (").and_evidence(command).and(")"),
+                Field::Known(command) if !names_itself(arguments, command) => {
+                    text.and("  (").and_evidence(command).and(")")
+                }
                 _ => text,
             }
         }
-        (Some(missing), Field::Known(command)) if inspection.parts.ps_tree_cmd && missing.known().is_none() => {
+        (Some(missing), Field::Known(command))
+            if inspection.parts.ps_tree_cmd && missing.known().is_none() =>
+        {
             text.and_evidence(command).and("  ").and(Text::evidence(absent(missing)))
         }
         (_, Field::Known(command)) => text.and_evidence(command),
@@ -133,10 +140,15 @@ pub fn object(inspection: &Inspection<'_>, process: &Process) -> Map<String, Val
         map.insert("task_state".into(), name.into());
     }
     if let Field::Known(status) = process.exit_status {
-        map.insert("exit_status".into(), match status {
-            ExitStatus::Exited(code) => json!({ "code": code }),
-            ExitStatus::Killed { signal, core_dumped } => json!({ "signal": signal, "core_dumped": core_dumped }),
-        });
+        map.insert(
+            "exit_status".into(),
+            match status {
+                ExitStatus::Exited(code) => json!({ "code": code }),
+                ExitStatus::Killed { signal, core_dumped } => {
+                    json!({ "signal": signal, "core_dumped": core_dumped })
+                }
+            },
+        );
     }
     let mut number = |key: &str, field: Option<u32>| {
         if let Some(value) = field {

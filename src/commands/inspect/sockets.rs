@@ -30,7 +30,9 @@ pub fn of_process<'m>(model: &'m Model, process: &'m Process) -> Vec<(Vec<u32>, 
 pub fn line(descriptors: &[u32], socket: &Socket) -> Text {
     let state = match (socket.unix(), socket.socket_type.known(), socket.state.known()) {
         (Some(_), Some(kind), _) => kind.name().map(str::to_owned),
-        (None, _, Some(state)) if socket.protocol_name().starts_with("TCP") => state.name().map(str::to_owned),
+        (None, _, Some(state)) if socket.protocol_name().starts_with("TCP") => {
+            state.name().map(str::to_owned)
+        }
         _ => None,
     };
     let text = Text::evidence(socket.protocol_name());
@@ -88,7 +90,9 @@ pub fn object(descriptors: &[u32], socket: &Socket) -> Value {
 fn shown(socket: &Socket) -> Vec<u8> {
     match &socket.family {
         SocketFamily::Unix(unix) => unix.name().shown(),
-        SocketFamily::Netlink(netlink) => format!("protocol {}, port {}", netlink.protocol, netlink.port).into_bytes(),
+        SocketFamily::Netlink(netlink) => {
+            format!("protocol {}, port {}", netlink.protocol, netlink.port).into_bytes()
+        }
         SocketFamily::Packet(packet) => {
             format!("protocol {:#06x}, interface {}", packet.protocol, packet.interface_index).into_bytes()
         }

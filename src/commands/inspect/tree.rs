@@ -15,7 +15,10 @@ use crate::ui::Ui;
 pub fn print(ui: &Ui, inspection: &Inspection<'_>) -> Outcome {
     let info = &inspection.info;
     ui.line("")?;
-    ui.line(Text::own("Displaying container checkpoint tree view from ").and_evidence(inspection.checkpoint.full_name()))?;
+    ui.line(
+        Text::own("Displaying container checkpoint tree view from ")
+            .and_evidence(inspection.checkpoint.full_name()),
+    )?;
     ui.line("")?;
     let mut tree = Tree::new(info.name.known().map_or_else(|| Text::own("Container"), Text::evidence));
     let root = tree.root();
@@ -71,7 +74,9 @@ fn networks(info: &ContainerInfo, tree: &mut Tree, root: NodeId) {
     for network in networks {
         for interface in &network.interfaces {
             let name = match (&network.name, &interface.name) {
-                (Some(network), Some(interface)) => Text::evidence(network).and(" (").and_evidence(interface).and(")"),
+                (Some(network), Some(interface)) => {
+                    Text::evidence(network).and(" (").and_evidence(interface).and(")")
+                }
                 (Some(one), None) | (None, Some(one)) => Text::evidence(one),
                 (None, None) => Text::own("interface"),
             };
@@ -96,7 +101,10 @@ fn sizes(inspection: &Inspection<'_>, tree: &mut Tree, root: NodeId) {
         let node = tree.add(root, Text::own(format_args!("Checkpoint size: {}", size_text(sizes.images))));
         tree.add(node, Text::own(format_args!("Memory pages size: {}", size_text(sizes.pages))));
         if sizes.amd_gpu_pages > 0 {
-            tree.add(node, Text::own(format_args!("AMD GPU memory pages size: {}", size_text(sizes.amd_gpu_pages))));
+            tree.add(
+                node,
+                Text::own(format_args!("AMD GPU memory pages size: {}", size_text(sizes.amd_gpu_pages))),
+            );
         }
     } else {
         tree.add(root, "Checkpoint size: no images in the evidence");
@@ -108,7 +116,10 @@ fn sizes(inspection: &Inspection<'_>, tree: &mut Tree, root: NodeId) {
 
 fn statistics(info: &ContainerInfo, tree: &mut Tree, root: NodeId) {
     let Some(stats) = info.statistics.known() else {
-        tree.add(root, Text::own("CRIU dump statistics: ").and(Text::evidence(processes::absent(&info.statistics))));
+        tree.add(
+            root,
+            Text::own("CRIU dump statistics: ").and(Text::evidence(processes::absent(&info.statistics))),
+        );
         return;
     };
     let node = tree.add(root, "CRIU dump statistics");
@@ -190,7 +201,10 @@ fn details(inspection: &Inspection<'_>, process: &Process, tree: &mut Tree, node
             }
             Some(Field::Known(_)) | None => {}
             Some(missing) => {
-                tree.add(node, Text::own("Environment variables: ").and(Text::evidence(processes::absent(missing))));
+                tree.add(
+                    node,
+                    Text::own("Environment variables: ").and(Text::evidence(processes::absent(missing))),
+                );
             }
         }
     }
@@ -235,7 +249,11 @@ fn mounts(inspection: &Inspection<'_>, tree: &mut Tree, root: NodeId) {
         (Field::Known(mounts), _) => {
             for mount in mounts {
                 let bytes = |text: &'_ Option<String>| text.as_ref().map(|text| text.as_bytes().to_vec());
-                add(mount.destination.as_bytes(), bytes(&mount.kind).as_deref(), bytes(&mount.source).as_deref());
+                add(
+                    mount.destination.as_bytes(),
+                    bytes(&mount.kind).as_deref(),
+                    bytes(&mount.source).as_deref(),
+                );
             }
         }
         (_, Some(model)) => {

@@ -57,14 +57,18 @@ pub fn run(session: &Session<'_>, args: &CatArgs) -> Outcome {
             Cat::NotAFile { entry, .. } => {
                 ui.error(Text::evidence(&entry.path).and(format_args!(" is {}", kind_text(entry))));
             }
-            Cat::Unavailable { gap, .. } => ui.error(Text::evidence(gap.place).and(": ").and(Text::evidence(gap.why))),
+            Cat::Unavailable { gap, .. } => {
+                ui.error(Text::evidence(gap.place).and(": ").and(Text::evidence(gap.why)))
+            }
             Cat::Deleted(entry) => {
                 ui.answer(Answer::NotFound);
                 ui.warning(Text::evidence(&entry.path).and(" was deleted"));
             }
             Cat::NotFound { path, .. } => {
                 ui.answer(Answer::NotFound);
-                ui.warning(Text::evidence(path).and(" is not among the changes; it may be unchanged in the image"));
+                ui.warning(
+                    Text::evidence(path).and(" is not among the changes; it may be unchanged in the image"),
+                );
             }
         }
         Ok(())

@@ -48,14 +48,24 @@ pub fn run(session: &Session<'_>, args: &ExtractArgs) -> Outcome {
         let extracted = changes.extract(selection, &args.output, &session.context)?;
         let ui = session.ui;
         for written in &extracted.written {
-            ui.line(Text::name(args.output.join(std::ffi::OsStr::new(&*String::from_utf8_lossy(&written.output)))))?;
+            ui.line(Text::name(
+                args.output.join(std::ffi::OsStr::new(&*String::from_utf8_lossy(&written.output))),
+            ))?;
             if written.cleared != 0 {
-                ui.note(Text::evidence(&written.output).and(format_args!(": mode bits {:04o} were not kept", written.cleared)));
+                ui.note(
+                    Text::evidence(&written.output)
+                        .and(format_args!(": mode bits {:04o} were not kept", written.cleared)),
+                );
             }
         }
         for refused in &extracted.refused {
             let path = &changes.entries[refused.entry].path;
-            ui.warning(Text::own("not written: ").and_evidence(path).and(": ").and(Text::evidence(refused.why.to_string())));
+            ui.warning(
+                Text::own("not written: ")
+                    .and_evidence(path)
+                    .and(": ")
+                    .and(Text::evidence(refused.why.to_string())),
+            );
         }
         for path in &extracted.not_found {
             ui.answer(Answer::NotFound);
@@ -65,7 +75,9 @@ pub fn run(session: &Session<'_>, args: &ExtractArgs) -> Outcome {
             ui.gap(Text::evidence(&gap.what), Text::evidence(&gap.place), Text::evidence(&gap.why));
         }
         let (written, refused) = (extracted.written.len() as u64, extracted.refused.len() as u64);
-        ui.note(Text::own(count_text(written, "entry", "entries")).and(format_args!(" written, {refused} not")));
+        ui.note(
+            Text::own(count_text(written, "entry", "entries")).and(format_args!(" written, {refused} not")),
+        );
         Ok(())
     })
 }

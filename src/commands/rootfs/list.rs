@@ -39,26 +39,30 @@ pub struct ListArgs {
 }
 
 pub fn run(session: &Session<'_>, args: &ListArgs) -> Outcome {
-    let (case, riders) = session.open_with(&args.evidence, || Rider::new(args.hash, Keep::Nothing, &session.context));
+    let (case, riders) =
+        session.open_with(&args.evidence, || Rider::new(args.hash, Keep::Nothing, &session.context));
     let mut documents = Vec::new();
     let chosen = session.chosen(&case, &args.evidence);
     for checkpoint in &chosen {
         let setting = Setting::of(checkpoint);
         let rider = &riders[checkpoint.id().evidence];
-        let changes = match Changes::gather(setting.subject(&case, checkpoint), args.hash, rider, &session.context) {
-            Ok(changes) => changes,
-            Err(error) => {
-                session.ui.error(Text::own(error));
-                continue;
-            }
-        };
+        let changes =
+            match Changes::gather(setting.subject(&case, checkpoint), args.hash, rider, &session.context) {
+                Ok(changes) => changes,
+                Err(error) => {
+                    session.ui.error(Text::own(error));
+                    continue;
+                }
+            };
         let mut findings = setting.findings.clone();
         findings.extend(changes.findings.clone());
         findings.settle();
         session.tell(checkpoint, &findings);
         for word in args.store.iter().map(path_bytes).filter(|word| word != b"all") {
             if !changes.stores.iter().any(|store| store.is_called(&word)) {
-                session.ui.error(Text::evidence(checkpoint.full_name()).and(" has no store ").and_evidence(word));
+                session
+                    .ui
+                    .error(Text::evidence(checkpoint.full_name()).and(" has no store ").and_evidence(word));
             }
         }
         match args.format {
@@ -82,7 +86,13 @@ fn is_shown(args: &ListArgs, changes: &Changes<'_>, entry: &Entry) -> bool {
     }
 }
 
-fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, changes: &Changes<'_>, args: &ListArgs, several: bool) -> Outcome {
+fn print(
+    session: &Session<'_>,
+    checkpoint: &Checkpoint<'_>,
+    changes: &Changes<'_>,
+    args: &ListArgs,
+    several: bool,
+) -> Outcome {
     let ui = session.ui;
     let mut table = Table::new([
         Column::wrapped("STORE"),
@@ -119,13 +129,20 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, changes: &Changes<'
         ui.table(&table)?;
     }
     ui.line("")?;
-    let others: Vec<_> =
-        changes.stores.iter().filter(|store| args.store.is_empty() && store.kind != StoreKind::Rootfs).collect();
+    let others: Vec<_> = changes
+        .stores
+        .iter()
+        .filter(|store| args.store.is_empty() && store.kind != StoreKind::Rootfs)
+        .collect();
     if !others.is_empty() {
         ui.line("Other files in the checkpoint, shown with --store NAME:")?;
     }
     for store in others {
-        let text = Text::own("- ").and_evidence(store.name()).and(": ").and(count_text(store.entries as u64, "entry", "entries"));
+        let text = Text::own("- ").and_evidence(store.name()).and(": ").and(count_text(
+            store.entries as u64,
+            "entry",
+            "entries",
+        ));
         let places = store.mount_points.iter().enumerate();
         let text = places.fold(text, |text, (number, place)| {
             text.and(if number == 0 { ", mounted at " } else { " and " }).and_evidence(place)
@@ -186,7 +203,9 @@ fn mode_text(facts: &Facts) -> String {
         MemberKind::Other(_) => '?',
     };
     let mut text = String::from(kind);
-    for (shift, special, with_x, without_x) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+    for (shift, special, with_x, without_x) in
+        [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')]
+    {
         let bits = facts.mode >> shift;
         text.push(if bits & 4 != 0 { 'r' } else { '-' });
         text.push(if bits & 2 != 0 { 'w' } else { '-' });
@@ -227,7 +246,12 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn json_of(checkpoint: &Checkpoint<'_>, changes: &Changes<'_>, args: &ListArgs, findings: &Findings) -> Value {
+fn json_of(
+    checkpoint: &Checkpoint<'_>,
+    changes: &Changes<'_>,
+    args: &ListArgs,
+    findings: &Findings,
+) -> Value {
     let stores = changes.stores.iter().map(|store| {
         let mut map = Map::new();
         text_fields(&mut map, "name", &store.name());

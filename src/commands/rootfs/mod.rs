@@ -77,7 +77,12 @@ impl Setting {
 
     fn subject<'a>(&'a self, case: &'a Case, checkpoint: &Checkpoint<'_>) -> Subject<'a> {
         let id = checkpoint.id();
-        Subject { evidence: case.evidence(id), dump: case.dump(id), deletions: self.deletions, places: &self.places }
+        Subject {
+            evidence: case.evidence(id),
+            dump: case.dump(id),
+            deletions: self.deletions,
+            places: &self.places,
+        }
     }
 }
 
@@ -107,7 +112,10 @@ fn places(info: &ContainerInfo, model: &Model) -> Places {
                 mount_point: mount.mountpoint.clone(),
             })
             .collect(),
-        mount_points: mounts.map(|mount| bytes(&mount.destination)).chain(at_dump().map(|mount| mount.mountpoint.clone())).collect(),
+        mount_points: mounts
+            .map(|mount| bytes(&mount.destination))
+            .chain(at_dump().map(|mount| mount.mountpoint.clone()))
+            .collect(),
     }
 }
 
@@ -122,7 +130,12 @@ fn with_changes(
     let (case, riders) = session.open_with(&args, || Rider::new(false, keep.clone(), &session.context));
     for checkpoint in session.chosen(&case, &args) {
         let setting = Setting::of(&checkpoint);
-        let changes = Changes::gather(setting.subject(&case, &checkpoint), false, &riders[checkpoint.id().evidence], &session.context)?;
+        let changes = Changes::gather(
+            setting.subject(&case, &checkpoint),
+            false,
+            &riders[checkpoint.id().evidence],
+            &session.context,
+        )?;
         let mut findings = setting.findings.clone();
         findings.extend(changes.findings.clone());
         findings.settle();

@@ -70,7 +70,7 @@ pub struct Written {
     pub absent: Vec<Absent>,
     /// Bytes of mapped file pages that were never written to: a debugger takes them from the files.
     pub left_to_files: u64,
-    /// Bytes that CRIU leaves out by rule: [vvar], [vsyscall], rings, pages for lazy restore.
+    /// Bytes that CRIU leaves out by rule: `[vvar]`, `[vsyscall]`, rings, pages for lazy restore.
     pub not_captured: u64,
     /// Whether CRIU cut the auxiliary vector: it keeps 22 entries.
     pub auxv_was_cut: bool,

@@ -18,8 +18,9 @@ use super::output::Outputs;
 use super::subject::{Refusal, Subject};
 use super::{Error, Options, Skipped, Written, notes, psinfo};
 
-/// How much is written between two looks at whether to stop, in bytes.
-const STEP: usize = 16 << 20;
+/// How much is written at once, in bytes; between two writes is looked at whether to stop. Larger writes cost five times as much where the
+/// kernel takes large folios of fresh memory for them.
+const STEP: usize = 256 << 10;
 
 /// Cores being written: a [`Question`] to the pages of one dump.
 ///

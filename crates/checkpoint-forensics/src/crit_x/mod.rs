@@ -19,10 +19,11 @@ use container_checkpoint::files::FileSet;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::model::Model;
 
+pub use container_checkpoint::model::Held;
 pub use fds::Fds;
 pub use mems::{Behind, Mems, ShownMapping};
 pub use ps::PsRow;
-pub use rss::{CoveredMapping, Held, Rss, RssEntry};
+pub use rss::{CoveredMapping, Rss, RssEntry};
 
 /// What can be asked, by crit's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -7,8 +7,7 @@ use std::ops::Range;
 use container_checkpoint::files::FileSet;
 use container_checkpoint::gap::{Field, Findings};
 use container_checkpoint::ids::{Pid, VirtualAddress};
-use container_checkpoint::model::{Mapping, Model, Process, status};
-use criu_images::pagemap::{Pagemap, Run};
+use container_checkpoint::model::{DumpedPages, Held, Mapping, Model, Process, dumped_pages, status};
 
 use super::names;
 
@@ -36,19 +35,6 @@ pub struct RssEntry {
     pub mappings: Range<usize>,
 }
 
-/// Where the bytes of pages are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// In this dump.
-    Here,
-    /// In the parent dump (`PE_PARENT`, or `in_parent` before CRIU 3.5).
-    InParent,
-    /// Left for lazy restore: they never came into an image (`PE_LAZY` without `PE_PRESENT`).
-    Lazy,
-    /// Nowhere: the entry has none of these flags.
-    Nowhere,
-}
-
 /// A mapping with dumped pages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CoveredMapping<'m> {
@@ -60,25 +46,14 @@ pub struct CoveredMapping<'m> {
     pub path: Option<Cow<'m, [u8]>>,
 }
 
-impl Held {
-    fn of(run: &Run) -> Self {
-        if run.in_parent() {
-            Self::InParent
-        } else if run.is_present() {
-            Self::Here
-        } else if run.is_lazy() {
-            Self::Lazy
-        } else {
-            Self::Nowhere
-        }
-    }
-}
-
 /// The dumped pages of all processes, in the order of the image; of a pre-dump by pid.
 pub(super) fn tables<'m>(images: &dyn FileSet, model: &'m Model, findings: &mut Findings) -> Vec<Rss<'m>> {
     if model.is_pre_dump {
-        let table =
-            |pid| Rss { pid, entries: runs(images, pid, true, findings).map(listed), mappings: Vec::new() };
+        let table = |pid| Rss {
+            pid,
+            entries: dumped_pages(images, pid, true, findings).map(listed),
+            mappings: Vec::new(),
+        };
         return pagemap_pids(images).into_iter().map(table).collect();
     }
     // All processes of a machine have one page size; that of another one is better than none.
@@ -99,7 +74,7 @@ fn table<'m>(
     }
     // Why a process has no known address space, the model has told; it may have no pagemap then.
     let has_mappings = process.memory.known().is_some();
-    let runs = runs(images, pid, has_mappings, findings);
+    let runs = dumped_pages(images, pid, has_mappings, findings);
     let page_size = process.page_size().known().copied().or(common);
     let Some(page_size) = page_size.filter(|_| has_mappings) else {
         if has_mappings {
@@ -118,12 +93,12 @@ fn table<'m>(
 }
 
 /// Entries of which nothing says what was mapped there.
-fn listed(runs: Vec<Run>) -> Vec<RssEntry> {
+fn listed(runs: Vec<DumpedPages>) -> Vec<RssEntry> {
     runs.iter().map(|run| entry(run, 0..0)).collect()
 }
 
-fn entry(run: &Run, mappings: Range<usize>) -> RssEntry {
-    RssEntry { address: VirtualAddress(run.vaddr), pages: run.pages, held: Held::of(run), mappings }
+fn entry(run: &DumpedPages, mappings: Range<usize>) -> RssEntry {
+    RssEntry { address: run.address, pages: run.pages, held: run.held, mappings }
 }
 
 /// Finds the mappings of one entry after the other.
@@ -148,16 +123,16 @@ impl<'m> Cover<'m> {
         Self { model, all, page_size, covered: Vec::new(), next: 0, free_from: 0, out_of_order: 0 }
     }
 
-    fn entry(&mut self, run: &Run) -> RssEntry {
+    fn entry(&mut self, run: &DumpedPages) -> RssEntry {
         // CRIU writes entries by address. Others are shown without mappings, so that a forged pagemap can't name all
         // mappings again in each entry.
-        if run.vaddr < self.free_from {
+        if run.address.0 < self.free_from {
             self.out_of_order += 1;
             return entry(run, 0..0);
         }
-        let end = run.vaddr.saturating_add(run.pages.saturating_mul(self.page_size));
+        let end = run.address.0.saturating_add(run.pages.saturating_mul(self.page_size));
         self.free_from = end;
-        let first = self.all.partition_point(|mapping| mapping.end.0 <= run.vaddr);
+        let first = self.all.partition_point(|mapping| mapping.end.0 <= run.address.0);
         let behind = self.all.partition_point(|mapping| mapping.start.0 < end).max(first);
         // The entry before may have ended in the same mapping: then that is the last one covered.
         let is_shared = first < self.next && first < behind;
@@ -175,32 +150,6 @@ fn covered<'m>(model: &'m Model, mapping: &Mapping, page_size: u64) -> CoveredMa
         start: mapping.start,
         pages: mapping.len().div_ceil(page_size),
         path: is_file.then(|| names::of_mapping(&model.files, mapping)),
-    }
-}
-
-/// The entries of a process's pagemap as far as they can be read, whatever the release that wrote it.
-fn runs(images: &dyn FileSet, pid: Pid, is_expected: bool, findings: &mut Findings) -> Field<Vec<Run>> {
-    let name = format!("pagemap-{pid}.img");
-    let what = format!("dumped pages of process {pid}");
-    let Some(bytes) = images.file(&name) else {
-        let why =
-            if images.has(&name) { "its bytes could not be read" } else { "the dump has no such image" };
-        if is_expected {
-            findings.gap(what, &name, why);
-        }
-        return Field::Unreadable(format!("{name}: {why}"));
-    };
-    match Pagemap::parse(&bytes) {
-        Ok(Pagemap { runs, damage, .. }) => {
-            if let Some(damage) = damage {
-                findings.gap(what, &name, damage);
-            }
-            Field::Known(runs)
-        }
-        Err(error) => {
-            findings.gap(what, &name, &error);
-            Field::Unparsable(format!("{name}: {error}"))
-        }
     }
 }
 

@@ -175,7 +175,7 @@ pub(super) fn look_at(
 ) -> io::Result<Seen> {
     let passing = matches!(member.body, Body::Passing);
     let keep = passing && member.size <= budget.held && wants.keeps(&member.path);
-    if !wants.hash && !keep {
+    if (!wants.hash && !keep) || !member.can_be_read() {
         return Ok(Seen::default());
     }
     let (seen, count) = take(contents, wants.hash, keep, context)?;

@@ -48,6 +48,7 @@ pub struct MappedFile {
 }
 
 impl Core {
+    /// Reads a core, and lets another reader say whether it sees the same segments.
     pub fn parse(bytes: Vec<u8>) -> Self {
         let header = Header::parse(bytes.as_slice()).unwrap();
         let (mut segments, mut notes) = (Vec::new(), Vec::new());
@@ -69,6 +70,7 @@ impl Core {
         }
         let sorted = segments.windows(2).all(|pair| pair[0].start + pair[0].len <= pair[1].start);
         assert!(sorted, "segments overlap or are not in the order of addresses");
+        assert_a_second_reader_agrees(&bytes, &segments);
         Self { bytes, segments, notes }
     }
 
@@ -121,6 +123,21 @@ impl Core {
         };
         names.take(count).enumerate().map(entry).collect()
     }
+}
+
+/// Lets goblin say where the segments are. It reads `e_phnum` as a plain count, so a core with more headers than that can say is not for it.
+fn assert_a_second_reader_agrees(bytes: &[u8], segments: &[Segment]) {
+    use goblin::elf::{Elf, header::ET_CORE, program_header};
+    const PN_XNUM: usize = 0xffff;
+    if segments.len() >= PN_XNUM {
+        return;
+    }
+    let core = Elf::parse(bytes).unwrap();
+    assert_eq!(core.header.e_type, ET_CORE);
+    let loads = core.program_headers.iter().filter(|header| header.p_type == program_header::PT_LOAD);
+    let seen: Vec<_> = loads.map(|load| (load.p_vaddr, load.p_memsz, load.p_offset, load.p_filesz)).collect();
+    let expected: Vec<_> = segments.iter().map(|it| (it.start, it.len, it.offset, it.stored)).collect();
+    assert_eq!(seen, expected, "goblin sees other segments");
 }
 
 /// The 27 general registers of a PRSTATUS.

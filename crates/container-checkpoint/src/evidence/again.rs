@@ -68,8 +68,11 @@ impl<'a> Again<'a> {
                 return Err(Stopped::Changed(format!("it ends in front of '{}'", shown(&known.path))));
             };
             if !is_same(known, &entry.member) {
-                let (at, came, before) = (walk.feed.position(), shown(&entry.member.path), shown(&known.path));
-                return Err(Stopped::Changed(format!("byte {at} of the unpacked archive: '{came}' where '{before}' was")));
+                let (at, came, before) =
+                    (walk.feed.position(), shown(&entry.member.path), shown(&known.path));
+                return Err(Stopped::Changed(format!(
+                    "byte {at} of the unpacked archive: '{came}' where '{before}' was"
+                )));
             }
             self.next = id.0 + 1;
             let mut contents = walk.contents(&entry);
@@ -98,7 +101,12 @@ impl<'a> Again<'a> {
         Ok(Ok(()))
     }
 
-    fn packed(&mut self, inner: LayerId, compression: Compression, contents: &mut (dyn Read + Send)) -> Result<(), Stopped> {
+    fn packed(
+        &mut self,
+        inner: LayerId,
+        compression: Compression,
+        contents: &mut (dyn Read + Send),
+    ) -> Result<(), Stopped> {
         match compression.decoder(BufReader::with_capacity(64 << 10, contents)) {
             Ok(mut stream) => self.layer(inner, &mut stream),
             Err(_) => Ok(()),
@@ -115,6 +123,10 @@ impl<'a> Again<'a> {
 
 /// Whether a member is the one that the first pass saw. The size of a link is that of its target, which its header does not say.
 fn is_same(known: &Member, came: &Member) -> bool {
-    let facts = |member: &Member| (member.kind != MemberKind::HardLink).then_some((member.size, member.holes));
-    known.path == came.path && known.kind == came.kind && known.link == came.link && facts(known) == facts(came)
+    let facts =
+        |member: &Member| (member.kind != MemberKind::HardLink).then_some((member.size, member.holes));
+    known.path == came.path
+        && known.kind == came.kind
+        && known.link == came.link
+        && facts(known) == facts(came)
 }

@@ -51,7 +51,8 @@ impl Bytes {
     pub fn slice(&self, range: Range<u64>) -> Self {
         let mut part = Self::default();
         for (extent, cut) in self.covering(&range) {
-            let from = extent.from.as_ref().map(|(source, at)| (source.clone(), at + (cut.start - extent.start)));
+            let from =
+                extent.from.as_ref().map(|(source, at)| (source.clone(), at + (cut.start - extent.start)));
             part.push(cut.end - cut.start, from);
         }
         part
@@ -132,7 +133,10 @@ impl Bytes {
         let mut copy = Vec::new();
         self.reader().read_to_end(&mut copy)?;
         if copy.len() as u64 != self.len {
-            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was read"));
+            return Err(io::Error::new(
+                io::ErrorKind::UnexpectedEof,
+                "the file became shorter while it was read",
+            ));
         }
         Ok(Cow::Owned(copy))
     }
@@ -191,7 +195,8 @@ impl Seek for BytesReader<'_> {
             SeekFrom::End(delta) => self.bytes.len.checked_add_signed(delta),
             SeekFrom::Current(delta) => self.at.checked_add_signed(delta),
         };
-        self.at = target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seek before the start"))?;
+        self.at =
+            target.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "seek before the start"))?;
         Ok(self.at)
     }
 }

@@ -84,7 +84,10 @@ impl Pass<'_> {
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid().into(),
             gid: metadata.gid().into(),
-            modified: ModificationTime { seconds: metadata.mtime(), nanoseconds: metadata.mtime_nsec() as u32 },
+            modified: ModificationTime {
+                seconds: metadata.mtime(),
+                nanoseconds: metadata.mtime_nsec() as u32,
+            },
             link,
             xattrs: Vec::new(),
             body: Body::At(body),

@@ -106,7 +106,9 @@ impl Index {
         let id = MemberId(u32::try_from(self.members.len()).unwrap_or(u32::MAX));
         let target = member.link.as_deref().filter(|_| member.kind == MemberKind::HardLink);
         // A link is a further name of what has the target's path now; what may take that path later is another file.
-        if let Some(target) = target.and_then(|target| self.find(layer, plain_path(target))).map(|target| self.resolved(target)) {
+        if let Some(target) =
+            target.and_then(|target| self.find(layer, plain_path(target))).map(|target| self.resolved(target))
+        {
             member.size = self.member(target).size;
             self.links.insert(id, target);
         }
@@ -121,7 +123,11 @@ impl Index {
                 self.doubled += 1;
                 if self.doubled <= DOUBLED_TOLD {
                     let path = String::from_utf8_lossy(&member.path).into_owned();
-                    self.findings.note("a member's name occurs twice", path, "the later one is used, as unpacking does");
+                    self.findings.note(
+                        "a member's name occurs twice",
+                        path,
+                        "the later one is used, as unpacking does",
+                    );
                 }
             }
         }
@@ -133,7 +139,10 @@ impl Index {
     pub(super) fn close(&mut self) {
         self.complete = true;
         if self.doubled > DOUBLED_TOLD {
-            let why = format!("{} members took the place of an earlier one; the first {DOUBLED_TOLD} are named", self.doubled);
+            let why = format!(
+                "{} members took the place of an earlier one; the first {DOUBLED_TOLD} are named",
+                self.doubled
+            );
             self.findings.note("names of members occur twice", "the archive", why);
         }
     }
@@ -200,7 +209,8 @@ impl Index {
     pub fn contents(&self, id: MemberId) -> Option<Cow<'_, [u8]>> {
         let member = self.member(self.resolved(id));
         let is_file = matches!(member.kind, MemberKind::File | MemberKind::Other(_));
-        let most = keep::whole_max(&self.member(id).path).min(keep::whole_max(&member.path)).min(self.whole_max);
+        let whole_max = |path: &[u8]| keep::whole_max(path, self.whole_max);
+        let most = whole_max(&self.member(id).path).min(whole_max(&member.path));
         if !is_file || member.size > most || member.holes > HOLES_MAX {
             return None;
         }
@@ -214,9 +224,15 @@ impl Index {
 
     /// Members that went by because of their names, and that a hard link shows to be metadata.
     pub(super) fn linked_metadata(&self) -> HashSet<MemberId> {
-        let links = self.members().filter(|(.., member)| member.kind == MemberKind::HardLink && keep::is_metadata(&member.path));
+        let links = self
+            .members()
+            .filter(|(.., member)| member.kind == MemberKind::HardLink && keep::is_metadata(&member.path));
         let targets = links.map(|(id, ..)| self.resolved(id));
-        targets.filter(|id| matches!(self.member(*id), Member { kind: MemberKind::File, body: Body::Passing, .. })).collect()
+        targets
+            .filter(|id| {
+                matches!(self.member(*id), Member { kind: MemberKind::File, body: Body::Passing, .. })
+            })
+            .collect()
     }
 
     /// Keeps contents that were read in a pass of their own.

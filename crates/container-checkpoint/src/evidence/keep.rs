@@ -44,7 +44,8 @@ const CONTENTS: &[&str] = &[
 /// Whether a member is kept whole while a stream goes by: images that hold facts, and engines' metadata files.
 pub(crate) fn is_metadata(path: &[u8]) -> bool {
     let base = split_path(path).1;
-    let is_image = base.ends_with(b".img") && !CONTENTS.iter().any(|start| base.starts_with(start.as_bytes()));
+    let is_image =
+        base.ends_with(b".img") && !CONTENTS.iter().any(|start| base.starts_with(start.as_bytes()));
     is_image || METADATA.iter().any(|name| base == name.as_bytes())
 }
 
@@ -53,18 +54,27 @@ pub(crate) fn is_metadata(path: &[u8]) -> bool {
 const DOCUMENT_MAX: u64 = 4 << 20;
 /// The largest list of deleted files, in bytes: as long as the container liked.
 const DELETIONS_MAX: u64 = 64 << 20;
+/// Which part of the limit for all metadata one pagemap may have: its runs take ten times its bytes.
+const PAGEMAP_PART: u64 = 8;
 
-/// The largest member of this name that is read whole, in bytes, whatever the limit for all metadata is.
-pub(crate) fn whole_max(path: &[u8]) -> u64 {
-    let (directory, base) = split_path(path);
-    let is_blob = split_path(directory).0 == b"blobs";
-    let is_document = is_blob || METADATA.iter().any(|name| base == name.as_bytes());
-    match base {
+/// The largest member of this name that is read whole, in bytes, when all metadata together may have so many: what is read takes a multiple of
+/// its size.
+pub(crate) fn whole_max(path: &[u8], all: u64) -> u64 {
+    let base = split_path(path).1;
+    let is_document = is_blob(path) || METADATA.iter().any(|name| base == name.as_bytes());
+    let most = match base {
         b"deleted.files" => DELETIONS_MAX,
-        b"dump.log" | b"stats-dump" | b"stats-restore" => u64::MAX,
+        b"dump.log" | b"stats-dump" | b"stats-restore" => all,
+        _ if base.starts_with(b"pagemap-") => all / PAGEMAP_PART,
         _ if is_document => DOCUMENT_MAX,
-        _ => u64::MAX,
-    }
+        _ => all,
+    };
+    most.min(all)
+}
+
+/// Whether a member is a blob of an image layout.
+pub(crate) fn is_blob(path: &[u8]) -> bool {
+    split_path(split_path(path).0).0 == b"blobs"
 }
 
 /// Whether a member is a page image: what must not pass before the pagemaps do.
@@ -85,7 +95,7 @@ const TAR_ENDINGS: &[&str] = &[".tar", ".tar.gz", ".tgz", ".tar.zst", ".tar.xz",
 /// In a directory, archives that lie beside each other are evidence of their own.
 pub(crate) fn may_be_layer(path: &[u8], in_directory: bool) -> bool {
     let (directory, base) = split_path(path);
-    if split_path(directory).0 == b"blobs" {
+    if is_blob(path) {
         return true;
     }
     let names_tar = TAR_ENDINGS.iter().any(|ending| base.ends_with(ending.as_bytes()));
@@ -99,10 +109,22 @@ mod tests {
 
     #[test]
     fn facts_are_kept_and_contents_go_by() {
-        for kept in ["checkpoint/pagemap-1.img", "core-1.img", "config.dump", "x/checkpoints/cp1/pstree.img", "stats-dump"] {
+        for kept in [
+            "checkpoint/pagemap-1.img",
+            "core-1.img",
+            "config.dump",
+            "x/checkpoints/cp1/pstree.img",
+            "stats-dump",
+        ] {
             assert!(is_metadata(kept.as_bytes()), "{kept}");
         }
-        for passing in ["checkpoint/pages-1.img", "ghost-file-1.img", "rootfs-diff.tar", "tmpfs-dev-83.tar.gz.img", "config.dump.bak"] {
+        for passing in [
+            "checkpoint/pages-1.img",
+            "ghost-file-1.img",
+            "rootfs-diff.tar",
+            "tmpfs-dev-83.tar.gz.img",
+            "config.dump.bak",
+        ] {
             assert!(!is_metadata(passing.as_bytes()), "{passing}");
         }
     }
@@ -113,7 +135,13 @@ mod tests {
             assert!(may_be_layer(layer.as_bytes(), false), "{layer}");
         }
         assert!(!may_be_layer(b"inner.tar.zst", true));
-        for member in ["rootfs-diff.tar", "volumes/data.tar", "checkpoint/tmpfs-dev-83.tar.gz.img", "tmpfs-dev-83.tar.gz.img", "config.dump"] {
+        for member in [
+            "rootfs-diff.tar",
+            "volumes/data.tar",
+            "checkpoint/tmpfs-dev-83.tar.gz.img",
+            "tmpfs-dev-83.tar.gz.img",
+            "config.dump",
+        ] {
             assert!(!may_be_layer(member.as_bytes(), false), "{member}");
         }
     }

@@ -6,10 +6,10 @@ use std::collections::HashSet;
 use std::io::{self, Read};
 use std::sync::Arc;
 
+use super::Evidence;
 use super::index::{HOLES_MAX, Index, MemberId, shown};
 use super::member::{Body, Member};
 use super::pass::Passenger;
-use super::Evidence;
 use crate::context::Context;
 
 impl Evidence {
@@ -19,7 +19,10 @@ impl Evidence {
         if wanted.is_empty() || context.cancelled() {
             return self;
         }
-        let held = self.index.members().map(|(.., member)| if let Body::Held(bytes) = &member.body { bytes.len() as u64 } else { 0 });
+        let held = self
+            .index
+            .members()
+            .map(|(.., member)| if let Body::Held(bytes) = &member.body { bytes.len() as u64 } else { 0 });
         let room = context.limits.metadata.saturating_sub(held.sum());
         let mut keeper = Keeper { wanted, room, kept: Vec::new() };
         let result = self.pass_again(context, &mut keeper);
@@ -34,7 +37,11 @@ impl Evidence {
             let what = "a metadata member behind a hard link";
             match &result {
                 Err(error) => self.index.findings.gap(what, place, error),
-                Ok(()) => self.index.findings.gap(what, place, "it is larger than what is kept, or could not be read to its end"),
+                Ok(()) => self.index.findings.gap(
+                    what,
+                    place,
+                    "it is larger than what is kept, or could not be read to its end",
+                ),
             }
         }
         self

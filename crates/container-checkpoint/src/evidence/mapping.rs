@@ -34,17 +34,18 @@ pub fn map(file: &File) -> io::Result<Mapping> {
     unsafe { memmap2::Mmap::map(file) }.map(|mapping| Mapping(Some(mapping)))
 }
 
-/// Opens a regular file without following a link in its last component, and maps it.
+/// Opens a regular file without following a link in its last component.
 ///
 /// # Errors
 /// What the system says, and when the path is no regular file any more.
-pub(super) fn map_regular_file(path: &Path) -> io::Result<Mapping> {
+pub(super) fn open_regular_file(path: &Path) -> io::Result<File> {
     // fcntl.h: O_NOFOLLOW differs between architectures. O_NONBLOCK: a FIFO put in the file's place must not hang us.
-    const O_NOFOLLOW: i32 = if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o100000 } else { 0o400000 };
+    const O_NOFOLLOW: i32 =
+        if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o100000 } else { 0o400000 };
     const O_NONBLOCK: i32 = 0o4000;
     let file = OpenOptions::new().read(true).custom_flags(O_NOFOLLOW | O_NONBLOCK).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("not a regular file any more"));
     }
-    map(&file)
+    Ok(file)
 }

@@ -31,7 +31,15 @@ pub struct Member {
     pub body: Body,
 }
 
+/// How many bytes of holes are read of one member at most: nobody has the time for more, and a header of 512 bytes can claim them.
+const HOLES_READ_MAX: u64 = 256 << 30;
+
 impl Member {
+    /// Whether its contents can be read to their end in a time that somebody may wait for: what is not stored is no limit to a header's claims.
+    pub fn can_be_read(&self) -> bool {
+        self.holes <= HOLES_READ_MAX
+    }
+
     /// The last component of its path.
     pub fn base_name(&self) -> &[u8] {
         split_path(&self.path).1

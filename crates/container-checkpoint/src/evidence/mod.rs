@@ -97,7 +97,12 @@ impl Evidence {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn from_source(name: String, source: Arc<dyn ReadAt>, context: &Context, passenger: &mut dyn Passenger) -> Result<Self> {
+    pub fn from_source(
+        name: String,
+        source: Arc<dyn ReadAt>,
+        context: &Context,
+        passenger: &mut dyn Passenger,
+    ) -> Result<Self> {
         let bytes = Bytes::new(source);
         let mut head = [0; 512];
         let got = bytes.read_at(0, &mut head).map_err(|source| Error::Read { what: name.clone(), source })?;
@@ -111,7 +116,13 @@ impl Evidence {
             pass.plain_tar(top, &bytes);
             return Ok(Self { name, source: Source::Addressable, index: pass.index }.with_linked(context));
         };
-        let index = first_pass(&name, &mut unpacked(&name, &bytes, compression, context)?, Some(compression), context, passenger)?;
+        let index = first_pass(
+            &name,
+            &mut unpacked(&name, &bytes, compression, context)?,
+            Some(compression),
+            context,
+            passenger,
+        )?;
         Ok(Self { name, source: Source::Packed(bytes, compression), index }.with_linked(context))
     }
 
@@ -119,7 +130,8 @@ impl Evidence {
         let name = "-".to_owned();
         let failed = |source| Error::Read { what: "standard input".into(), source };
         let mut file = File::from(io::stdin().as_fd().try_clone_to_owned().map_err(failed)?);
-        let at_start = file.metadata().is_ok_and(|metadata| metadata.is_file()) && file.stream_position().is_ok_and(|at| at == 0);
+        let at_start = file.metadata().is_ok_and(|metadata| metadata.is_file())
+            && file.stream_position().is_ok_and(|at| at == 0);
         if at_start {
             return Self::from_source(name, source_of(file).map_err(failed)?, context, passenger);
         }
@@ -137,7 +149,8 @@ impl Evidence {
         passenger: &mut dyn Passenger,
     ) -> Result<Self> {
         if let Some(directory) = &context.spool {
-            let spooled = spool(&mut stream, directory).map_err(|source| Error::Open { path: directory.clone(), source })?;
+            let spooled = spool(&mut stream, directory)
+                .map_err(|source| Error::Open { path: directory.clone(), source })?;
             return Self::from_source(name, Arc::new(spooled), context, passenger);
         }
         let counted = Counted::new(stream, None, context.progress.clone());
@@ -175,7 +188,9 @@ impl Evidence {
     pub fn pass_again(&self, context: &Context, passenger: &mut dyn Passenger) -> Result<()> {
         let mut again = Again::new(&self.index, context, passenger);
         let stopped = match &self.source {
-            Source::Packed(bytes, compression) => again.whole(&mut unpacked(&self.name, bytes, *compression, context)?),
+            Source::Packed(bytes, compression) => {
+                again.whole(&mut unpacked(&self.name, bytes, *compression, context)?)
+            }
             Source::Addressable => again.packed_layers(),
             Source::Once => return Err(Error::ReadOnce(self.name.clone())),
         };
@@ -187,7 +202,12 @@ impl Evidence {
 }
 
 /// The unpacked bytes of a packed archive, from its start.
-fn unpacked<'a>(name: &str, bytes: &'a Bytes, compression: Compression, context: &Context) -> Result<Decoder<impl BufRead + use<'a>>> {
+fn unpacked<'a>(
+    name: &str,
+    bytes: &'a Bytes,
+    compression: Compression,
+    context: &Context,
+) -> Result<Decoder<impl BufRead + use<'a>>> {
     let counted = Counted::new(bytes.reader(), Some(bytes.len()), context.progress.clone());
     let packed = BufReader::with_capacity(128 << 10, counted);
     compression.decoder(packed).map_err(|source| Error::Read { what: name.into(), source })
@@ -214,11 +234,16 @@ fn first_pass(
 ) -> Result<Index> {
     let peeked = Peeked::new(stream).map_err(|source| {
         let packed = compression.map_or("", Compression::name);
-        let what = format!("{name} from byte 0 of the unpacked archive on: the {packed} data is cut short or damaged");
+        let what = format!(
+            "{name} from byte 0 of the unpacked archive on: the {packed} data is cut short or damaged"
+        );
         Error::Read { what, source }
     })?;
     if let (Some(compression), []) = (compression, peeked.head()) {
-        let why = format!("its {} data is empty, or cut short before the first byte of an archive", compression.name());
+        let why = format!(
+            "its {} data is empty, or cut short before the first byte of an archive",
+            compression.name()
+        );
         return Err(Error::NotEvidence { name: name.into(), why });
     }
     if !looks_like_tar(peeked.head()) {

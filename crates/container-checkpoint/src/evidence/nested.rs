@@ -8,8 +8,8 @@ use std::ops::ControlFlow;
 
 use super::bytes::Bytes;
 use super::compression::{Compression, Peeked};
-use super::member::{Body, Member, MemberKind};
 use super::feed::{Feed, Seekable, Streamed};
+use super::member::{Body, Member, MemberKind};
 use super::tar::{self, Contents, Ending, Entry, Walk};
 use crate::context::Context;
 use crate::gap::Findings;
@@ -109,7 +109,11 @@ fn drive<F: Feed>(
             break Ending::Complete;
         }
         if let Contents::Unknown(why) = entry.contents {
-            walked.findings.gap("the contents of a sparse file", format!("{place}: {}", String::from_utf8_lossy(&entry.member.path)), why);
+            walked.findings.gap(
+                "the contents of a sparse file",
+                format!("{place}: {}", String::from_utf8_lossy(&entry.member.path)),
+                why,
+            );
         }
         let contents = matches!(entry.member.kind, MemberKind::File | MemberKind::Other(_));
         last = contents.then(|| {

@@ -1,6 +1,6 @@
 //! One pass over an evidence: lists the members, keeps the metadata, lets a passenger look at what goes by.
 
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::sync::Arc;
 
 use super::bytes::Bytes;
@@ -18,6 +18,8 @@ use crate::gap::Findings;
 const NESTING_MAX: usize = 3;
 /// The largest blob of an image layout that is kept although it is neither JSON nor an archive.
 const SMALL_BLOB: u64 = 64 << 10;
+/// How many bytes behind the end mark of a packed archive are looked at: writers fill up to 10 KiB.
+const BEHIND_MAX: u64 = 64 << 20;
 
 /// Rides along while members go by, and may look at contents that are not kept.
 pub trait Passenger {
@@ -92,7 +94,12 @@ impl<'a> Pass<'a> {
     /// Adds a member whose contents can be had at any time; goes into it if it is an archive itself.
     pub(super) fn add(&mut self, layer: LayerId, member: Member) {
         let inner = match &member.body {
-            Body::At(bytes) if member.kind == MemberKind::File && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0) => Some(bytes.clone()),
+            Body::At(bytes)
+                if member.kind == MemberKind::File
+                    && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0) =>
+            {
+                Some(bytes.clone())
+            }
             _ => None,
         };
         let origin = member.path.clone();
@@ -112,9 +119,7 @@ impl<'a> Pass<'a> {
             match compression {
                 Some(compression) => {
                     let packed = io::BufReader::with_capacity(64 << 10, bytes.reader());
-                    if let Ok(mut stream) = compression.decoder(packed) {
-                        self.unpacked(inner, &mut stream);
-                    }
+                    self.unpacked(inner, compression, packed);
                 }
                 None => {
                     let inner = self.index.add_layer(inner);
@@ -136,22 +141,34 @@ impl<'a> Pass<'a> {
         has_room && self.depth < NESTING_MAX
     }
 
-    /// A decompressed stream: a tar becomes a layer, anything else is let be.
-    fn unpacked(&mut self, inner: Layer, stream: &mut (dyn Read + Send)) {
-        let Ok(peeked) = Peeked::new(stream) else { return };
-        if looks_like_tar(peeked.head()) {
-            let layer = self.index.add_layer(inner);
-            self.streamed_tar(layer, &mut peeked.into_reader());
+    /// A packed member: a tar in it becomes a layer, anything else is let be.
+    fn unpacked(&mut self, inner: Layer, compression: Compression, packed: impl BufRead + Send) {
+        match compression.decoder(packed).and_then(Peeked::new) {
+            Ok(peeked) if looks_like_tar(peeked.head()) => {
+                let layer = self.index.add_layer(inner);
+                self.streamed_tar(layer, &mut peeked.into_reader());
+            }
+            Ok(_) => {}
+            // What a container keeps at the top of its file system is no part of the evidence's own make.
+            Err(error) if inner.outer == Some(LayerId::TOP) || keep::is_blob(&inner.origin) => {
+                let why = format!("its {} data can't be unpacked: {error}", compression.name());
+                self.index.findings.gap("an archive in the archive", shown(&inner.origin), why);
+            }
+            Err(_) => {}
         }
     }
 
     /// Lists a tar that goes by.
     pub(super) fn streamed_tar(&mut self, layer: LayerId, stream: &mut (dyn Read + Send)) {
         let mut walk = Walk::new(Streamed::new(stream));
+        let mut is_whole = false;
         let ending = loop {
             let entry = match walk.advance() {
                 Ok(entry) => entry,
-                Err(ending) => break ending,
+                Err(ending) => {
+                    is_whole = matches!(ending, Ending::Complete);
+                    break ending;
+                }
             };
             if self.context.cancelled() {
                 break Ending::Failed { at: walk.feed.position(), error: io::Error::other("stopped") };
@@ -168,7 +185,36 @@ impl<'a> Pass<'a> {
                 break Ending::Failed { at: walk.feed.position().max(before), error };
             }
         };
+        if is_whole {
+            self.behind_the_end(layer, &mut walk.feed);
+        }
         self.ended(layer, ending, &walk.damage);
+    }
+
+    /// Reads what stands behind the end mark: packed data has its checksum there, and somebody may have put more.
+    fn behind_the_end(&mut self, layer: LayerId, stream: &mut dyn Read) {
+        let place = || {
+            format!("{} behind the end mark", shown(&self.index.layer(layer).origin)).trim_start().to_owned()
+        };
+        let mut stream = stream.take(BEHIND_MAX);
+        let mut buffer = vec![0; 64 << 10];
+        let mut has_more = false;
+        loop {
+            match stream.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(got) => has_more |= buffer[..got].iter().any(|&byte| byte != 0),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    let place = place();
+                    return self.index.findings.gap("the end of the archive", place, error);
+                }
+            }
+        }
+        if has_more {
+            let (place, why) =
+                (place(), "more bytes, which no unpacking reads: another archive, or hidden data");
+            self.index.findings.note("the end of the archive", place, why);
+        }
     }
 
     /// One member of a stream: kept, gone into, shown to the passenger, or let by.
@@ -178,7 +224,10 @@ impl<'a> Pass<'a> {
         if is_file && keep::is_metadata(&member.path) {
             self.keep(entry, &mut member, contents)?;
         }
-        if is_file && matches!(member.body, Body::Passing) && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0) {
+        if is_file
+            && matches!(member.body, Body::Passing)
+            && keep::may_be_layer(&member.path, self.in_directory && self.depth == 0)
+        {
             return self.maybe_layer(layer, entry, member, contents);
         }
         self.add_and_show(layer, member, contents)
@@ -193,7 +242,13 @@ impl<'a> Pass<'a> {
         self.passenger.contents(&self.index, id, contents)
     }
 
-    fn maybe_layer(&mut self, outer: LayerId, entry: &Entry, mut member: Member, contents: &mut (dyn Read + Send)) -> io::Result<()> {
+    fn maybe_layer(
+        &mut self,
+        outer: LayerId,
+        entry: &Entry,
+        mut member: Member,
+        contents: &mut (dyn Read + Send),
+    ) -> io::Result<()> {
         let origin = member.path.clone();
         let peeked = Peeked::new(contents)?;
         let head = peeked.head();
@@ -214,8 +269,11 @@ impl<'a> Pass<'a> {
         let inner = Layer { origin, member: Some(id), outer: Some(outer), compression };
         self.depth += 1;
         match compression {
-            Some(compression) => self.unpacked(inner, &mut compression.decoder(contents)?),
-            None => self.unpacked(inner, &mut contents),
+            Some(compression) => self.unpacked(inner, compression, contents),
+            None => {
+                let layer = self.index.add_layer(inner);
+                self.streamed_tar(layer, &mut contents);
+            }
         }
         self.depth -= 1;
         Ok(())
@@ -237,11 +295,15 @@ impl<'a> Pass<'a> {
 
     /// Whether a metadata member is too large to be read whole; a gap says so.
     fn refuse_large(&mut self, member: &Member, held: u64) -> bool {
-        let (limit, own_limit) = (self.context.limits.metadata, keep::whole_max(&member.path));
+        let limit = self.context.limits.metadata;
+        let own_limit = keep::whole_max(&member.path, limit);
         let why = if member.holes > HOLES_MAX {
             format!("{} of its {} bytes are holes", member.holes, member.size)
         } else if member.size > own_limit {
-            format!("it has {} bytes, more than any engine writes; no more than {own_limit} are read", member.size)
+            format!(
+                "it has {} bytes, more than anyone writes; no more than {own_limit} are read",
+                member.size
+            )
         } else if held.saturating_add(member.size) > limit {
             format!("with it, the metadata is larger than --max-metadata allows ({limit} bytes)")
         } else {
@@ -272,7 +334,10 @@ impl<'a> Pass<'a> {
         let why = if self.index.len() >= limits.members {
             format!("more than {} members; the rest is not looked at", limits.members)
         } else if self.held > limits.metadata {
-            format!("names and metadata are larger than --max-metadata allows ({} bytes); the rest is not looked at", limits.metadata)
+            format!(
+                "names and metadata are larger than --max-metadata allows ({} bytes); the rest is not looked at",
+                limits.metadata
+            )
         } else {
             return true;
         };
@@ -282,18 +347,31 @@ impl<'a> Pass<'a> {
 
     fn ended(&mut self, layer: LayerId, ending: Ending, damage: &[Damage]) {
         let origin = &self.index.layer(layer).origin;
-        let place = |text: String| if origin.is_empty() { text } else { format!("{}: {text}", shown(origin)) };
+        let place =
+            |text: String| if origin.is_empty() { text } else { format!("{}: {text}", shown(origin)) };
         let mut found = Findings::default();
         for Damage { from, to } in damage {
-            found.gap("members", place(format!("bytes {from} to {to} of the archive")), "no tar header with a right checksum");
+            found.gap(
+                "members",
+                place(format!("bytes {from} to {to} of the archive")),
+                "no tar header with a right checksum",
+            );
         }
         match ending {
             Ending::Complete => {}
             Ending::Cut { at, what } => {
-                found.gap("the end of the archive", place(format!("byte {at}, in {what}")), "the archive is cut short");
+                found.gap(
+                    "the end of the archive",
+                    place(format!("byte {at}, in {what}")),
+                    "the archive is cut short",
+                );
             }
             Ending::Failed { at, error } => {
-                found.gap("the rest of the archive", place(format!("byte {at} of the unpacked archive")), error);
+                found.gap(
+                    "the rest of the archive",
+                    place(format!("byte {at} of the unpacked archive")),
+                    error,
+                );
             }
         }
         self.index.findings.extend(found);

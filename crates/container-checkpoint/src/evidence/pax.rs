@@ -42,7 +42,9 @@ impl Pax {
 
     /// Extended attributes of the file: `SCHILY.xattr.NAME`.
     pub(crate) fn xattrs(&self) -> Vec<(Vec<u8>, Vec<u8>)> {
-        let named = |(key, value): &(Vec<u8>, Vec<u8>)| Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value.clone()));
+        let named = |(key, value): &(Vec<u8>, Vec<u8>)| {
+            Some((key.strip_prefix(b"SCHILY.xattr.")?.to_vec(), value.clone()))
+        };
         self.records.iter().filter_map(named).collect()
     }
 }
@@ -81,7 +83,10 @@ impl<'a> Layered<'a> {
         let nanoseconds: u32 = std::str::from_utf8(&digits).ok()?.parse().ok()?;
         if whole.starts_with('-') && nanoseconds > 0 {
             // -1.25 is 0.75 s after -2.
-            return Some(ModificationTime { seconds: seconds.checked_sub(1)?, nanoseconds: 1_000_000_000 - nanoseconds });
+            return Some(ModificationTime {
+                seconds: seconds.checked_sub(1)?,
+                nanoseconds: 1_000_000_000 - nanoseconds,
+            });
         }
         Some(ModificationTime { seconds, nanoseconds })
     }
@@ -114,7 +119,10 @@ mod tests {
             Pax::parse(format!("{length}{record}").as_bytes()).over(&Pax::default()).time("mtime")
         };
         assert_eq!(time("-1.25"), Some(ModificationTime { seconds: -2, nanoseconds: 750_000_000 }));
-        assert_eq!(time("1550000000.5"), Some(ModificationTime { seconds: 1_550_000_000, nanoseconds: 500_000_000 }));
+        assert_eq!(
+            time("1550000000.5"),
+            Some(ModificationTime { seconds: 1_550_000_000, nanoseconds: 500_000_000 })
+        );
         assert_eq!(time("12x"), None);
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use super::mapping::Mapping;
@@ -81,12 +82,21 @@ impl ReadAt for File {
     }
 }
 
-/// A file of a directory, opened and mapped when its bytes are first asked for.
+/// The smallest file that is mapped, in bytes: a directory of images has some dozen small files a process.
+const MAPPED_MIN: u64 = 1 << 20;
+/// How many files may be mapped at a time. The kernel allows 65,530 mappings (`vm.max_map_count`), and memory is mapped too.
+const MAPPED_MAX: usize = 10_000;
+
+/// How many files of directories are mapped.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// A file of a directory, opened when its bytes are asked for. A large one is mapped then, and stays so.
 #[derive(Debug)]
 pub(crate) struct LazyFile {
     path: PathBuf,
     size: u64,
-    mapping: OnceLock<io::Result<Mapping>>,
+    /// `None` in it: the file is not to be mapped.
+    mapping: OnceLock<Option<io::Result<Mapping>>>,
 }
 
 impl LazyFile {
@@ -94,8 +104,14 @@ impl LazyFile {
         Self { path, size, mapping: OnceLock::new() }
     }
 
-    fn mapping(&self) -> &io::Result<Mapping> {
-        self.mapping.get_or_init(|| super::mapping::map_regular_file(&self.path))
+    fn mapping(&self) -> Option<&io::Result<Mapping>> {
+        let map = || {
+            let may_be = self.size >= MAPPED_MIN && MAPPED.fetch_add(1, Ordering::Relaxed) < MAPPED_MAX;
+            may_be.then(|| {
+                super::mapping::open_regular_file(&self.path).and_then(|file| super::mapping::map(&file))
+            })
+        };
+        self.mapping.get_or_init(map).as_ref()
     }
 }
 
@@ -105,15 +121,24 @@ impl ReadAt for LazyFile {
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let place =
+            |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", self.path.display()));
         match self.mapping() {
-            Ok(mapping) => mapping.read_at(offset, buffer),
-            Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))),
+            Some(Ok(mapping)) => mapping.read_at(offset, buffer),
+            Some(Err(error)) => {
+                Err(io::Error::new(error.kind(), format!("{}: {error}", self.path.display())))
+            }
+            None => {
+                let file = super::mapping::open_regular_file(&self.path).map_err(place)?;
+                FileExt::read_at(&file, buffer, offset).map_err(place)
+            }
         }
     }
 
     fn as_slice(&self) -> Option<&[u8]> {
+        let mapping = self.mapping()?.as_ref().ok()?;
         // The file may have become shorter since it was listed: then the careful face is the only one.
-        self.mapping().as_ref().ok().map(Mapping::bytes).filter(|bytes| bytes.len() as u64 >= self.size)
+        Some(mapping.bytes()).filter(|bytes| bytes.len() as u64 >= self.size)
     }
 }
 
@@ -122,4 +147,34 @@ fn copy_at(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> usize {
     let count = rest.len().min(buffer.len());
     buffer[..count].copy_from_slice(&rest[..count]);
     count
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn maps() -> String {
+        fs::read_to_string("/proc/self/maps").unwrap()
+    }
+
+    /// A host's dump has tens of thousands of images, and a process may have 65,530 mappings.
+    #[test]
+    fn only_large_files_are_mapped() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = |name: &str, size: usize| {
+            let path = directory.path().join(name);
+            fs::write(&path, vec![b'x'; size]).unwrap();
+            LazyFile::new(path, size as u64)
+        };
+        let (small, large) = (file("small-one", 100_000), file("large-one", 2 << 20));
+        let mut buffer = [0; 8];
+        for file in [&small, &large] {
+            assert_eq!(file.read_at(99_997, &mut buffer).unwrap().min(3), 3);
+            assert_eq!(&buffer[..3], b"xxx");
+        }
+        assert_eq!((small.as_slice(), large.as_slice().map(<[u8]>::len)), (None, Some(2 << 20)));
+        assert!(!maps().contains("small-one") && maps().contains("large-one"));
+    }
 }

@@ -27,7 +27,10 @@ impl SparseMap {
             if offset < end {
                 return Err("its map of stored parts is not ascending");
             }
-            end = offset.checked_add(length).filter(|end| *end <= size).ok_or("its map of stored parts leaves the file")?;
+            end = offset
+                .checked_add(length)
+                .filter(|end| *end <= size)
+                .ok_or("its map of stored parts leaves the file")?;
             sum += length;
         }
         if sum != stored {
@@ -87,7 +90,8 @@ pub(crate) enum PaxMap {
 impl<'a> PaxSparse<'a> {
     /// `None` when the records say nothing of a sparse member.
     pub(crate) fn of(pax: &Layered<'a>) -> Option<Self> {
-        const MARKS: [&str; 4] = ["GNU.sparse.major", "GNU.sparse.realsize", "GNU.sparse.size", "GNU.sparse.map"];
+        const MARKS: [&str; 4] =
+            ["GNU.sparse.major", "GNU.sparse.realsize", "GNU.sparse.size", "GNU.sparse.map"];
         if MARKS.iter().all(|mark| pax.value(mark).is_none()) {
             return None;
         }
@@ -106,10 +110,12 @@ impl<'a> PaxSparse<'a> {
 fn recorded(pax: &Layered<'_>) -> Option<Vec<Part>> {
     let Some(map) = pax.value("GNU.sparse.map") else {
         let (offsets, lengths) = (pax.numbers("GNU.sparse.offset")?, pax.numbers("GNU.sparse.numbytes")?);
-        let is_whole = offsets.len() == lengths.len() && pax.number("GNU.sparse.numblocks") == Some(offsets.len() as u64);
+        let is_whole = offsets.len() == lengths.len()
+            && pax.number("GNU.sparse.numblocks") == Some(offsets.len() as u64);
         return is_whole.then(|| offsets.into_iter().zip(lengths).collect());
     };
-    let numbers: Option<Vec<u64>> = std::str::from_utf8(map).ok()?.split(',').map(|number| number.parse().ok()).collect();
+    let numbers: Option<Vec<u64>> =
+        std::str::from_utf8(map).ok()?.split(',').map(|number| number.parse().ok()).collect();
     let numbers = numbers.filter(|numbers| numbers.len().is_multiple_of(2))?;
     Some(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())
 }
@@ -142,7 +148,9 @@ impl<F: Feed> Lines<'_, F> {
             match byte {
                 b'0'..=b'9' => {
                     let digit = u64::from(byte - b'0');
-                    let Some(next) = value.unwrap_or_default().checked_mul(10).and_then(|value| value.checked_add(digit)) else {
+                    let Some(next) =
+                        value.unwrap_or_default().checked_mul(10).and_then(|value| value.checked_add(digit))
+                    else {
                         return Ok(None);
                     };
                     value = Some(next);
@@ -237,7 +245,10 @@ mod tests {
             (vec![(0, 4)], "more or fewer"),
             (vec![(0, 12)], "more or fewer"),
         ] {
-            assert!(SparseMap::checked(parts.clone(), 16, 8).is_err_and(|error| error.contains(why)), "{parts:?}");
+            assert!(
+                SparseMap::checked(parts.clone(), 16, 8).is_err_and(|error| error.contains(why)),
+                "{parts:?}"
+            );
         }
     }
 

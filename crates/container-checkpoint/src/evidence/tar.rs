@@ -9,7 +9,7 @@ use super::bytes::Bytes;
 use super::feed::Feed;
 use super::member::{Body, Member, MemberKind, ModificationTime, plain_path};
 use super::pax::Pax;
-use super::sparse::{self, PaxMap, PaxSparse, Part, SparseMap};
+use super::sparse::{self, Part, PaxMap, PaxSparse, SparseMap};
 use super::tar_header::{checked_size, member_kind};
 
 /// A tar is made of blocks of this many bytes.
@@ -99,7 +99,11 @@ impl<F: Feed> Walk<F> {
             }
             if got < block.len() {
                 self.close_damage(&mut bad_from, at);
-                let what = if self.current.is_empty() { "its first header".into() } else { format!("the header behind '{}'", self.current) };
+                let what = if self.current.is_empty() {
+                    "its first header".into()
+                } else {
+                    format!("the header behind '{}'", self.current)
+                };
                 return Err(Ending::Cut { at: at + got as u64, what });
             }
             self.next_header = at + BLOCK;
@@ -157,11 +161,21 @@ impl<F: Feed> Walk<F> {
         }
     }
 
-    fn entry(&mut self, header: &tar::Header, header_size: u64, named: Named, global: &Pax) -> Result<Entry, Ending> {
+    fn entry(
+        &mut self,
+        header: &tar::Header,
+        header_size: u64,
+        named: Named,
+        global: &Pax,
+    ) -> Result<Entry, Ending> {
         let xattrs = named.records.xattrs();
         let pax = named.records.over(global);
         let mut packed = pax.number("size").unwrap_or(header_size);
-        let stored = pax.value("path").map(<[u8]>::to_vec).or(named.path).unwrap_or_else(|| header.path_bytes().into_owned());
+        let stored = pax
+            .value("path")
+            .map(<[u8]>::to_vec)
+            .or(named.path)
+            .unwrap_or_else(|| header.path_bytes().into_owned());
         let kind = member_kind(header, &stored);
         if !matches!(kind, MemberKind::File | MemberKind::Other(_)) {
             packed = 0; // links, devices and directories have no contents whatever their size field says
@@ -223,7 +237,12 @@ impl<F: Feed> Walk<F> {
         Ok(GnuSparse { size: gnu.real_size().ok(), parts, blocks })
     }
 
-    fn pax_sparse(&mut self, mut member: Member, mut packed: u64, form: PaxSparse<'_>) -> Result<Entry, Ending> {
+    fn pax_sparse(
+        &mut self,
+        mut member: Member,
+        mut packed: u64,
+        form: PaxSparse<'_>,
+    ) -> Result<Entry, Ending> {
         if let Some(name) = form.name {
             member.path = plain_path(name).to_vec();
         }
@@ -231,7 +250,8 @@ impl<F: Feed> Walk<F> {
             PaxMap::Recorded(parts) => parts,
             PaxMap::Leading => {
                 let before = self.feed.position();
-                let parts = sparse::read_leading_map(&mut self.feed, packed).map_err(|error| self.failed(error))?;
+                let parts =
+                    sparse::read_leading_map(&mut self.feed, packed).map_err(|error| self.failed(error))?;
                 packed = packed.saturating_sub(self.feed.position() - before);
                 parts
             }

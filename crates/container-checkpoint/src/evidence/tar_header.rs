@@ -7,14 +7,19 @@ use super::tar::BLOCK;
 
 /// Whether these first bytes of a stream are a tar header.
 pub(crate) fn looks_like_tar(head: &[u8]) -> bool {
-    head.len() >= BLOCK as usize && checked_size(tar::Header::from_byte_slice(&head[..BLOCK as usize])).is_some()
+    head.len() >= BLOCK as usize
+        && checked_size(tar::Header::from_byte_slice(&head[..BLOCK as usize])).is_some()
 }
 
 /// The size field of a header whose checksum is right.
 pub(super) fn checked_size(header: &tar::Header) -> Option<u64> {
     let bytes = header.as_bytes();
     // The sum over all bytes, the checksum's own eight taken as blanks.
-    let sum: u32 = bytes.iter().enumerate().map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte })).sum();
+    let sum: u32 = bytes
+        .iter()
+        .enumerate()
+        .map(|(at, &byte)| u32::from(if (148..156).contains(&at) { b' ' } else { byte }))
+        .sum();
     (header.cksum().ok()? == sum).then(|| header.entry_size().ok()).flatten()
 }
 

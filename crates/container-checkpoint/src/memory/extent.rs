@@ -70,7 +70,9 @@ impl Extent {
     pub fn clipped(&self, range: &Range<u64>) -> Option<Self> {
         let (start, end) = (self.start.max(range.start), self.end().min(range.end));
         let place = match self.place {
-            Place::Image(object, offset) => Place::Image(object, offset.saturating_add(start.saturating_sub(self.start))),
+            Place::Image(object, offset) => {
+                Place::Image(object, offset.saturating_add(start.saturating_sub(self.start)))
+            }
             missing @ Place::Missing(_) => missing,
         };
         (start < end).then(|| Self { start, len: end - start, place })
@@ -80,7 +82,9 @@ impl Extent {
     fn is_continued_by(&self, next: &Self) -> bool {
         self.end() == next.start
             && match (self.place, next.place) {
-                (Place::Image(object, offset), Place::Image(other, at)) => object == other && offset.checked_add(self.len) == Some(at),
+                (Place::Image(object, offset), Place::Image(other, at)) => {
+                    object == other && offset.checked_add(self.len) == Some(at)
+                }
                 (Place::Missing(why), Place::Missing(other)) => why == other,
                 _ => false,
             }
@@ -115,6 +119,11 @@ impl Extents {
     /// All of them, ascending.
     pub fn iter(&self) -> std::slice::Iter<'_, Extent> {
         self.0.iter()
+    }
+
+    /// Whether some bytes can't be had.
+    pub(super) fn has_missing(&self) -> bool {
+        self.0.iter().any(|extent| matches!(extent.place, Place::Missing(_)))
     }
 
     /// The extent of this number.
@@ -169,13 +178,22 @@ mod tests {
 
     #[test]
     fn neighbours_are_joined_only_when_the_image_goes_on_too() {
-        let extents = Extents::new(vec![image(0x3000, 0x1000, 0x2000), image(0x1000, 0x1000, 0), image(0x2000, 0x1000, 0x1000), image(0x4000, 0x1000, 0x9000)]);
+        let extents = Extents::new(vec![
+            image(0x3000, 0x1000, 0x2000),
+            image(0x1000, 0x1000, 0),
+            image(0x2000, 0x1000, 0x1000),
+            image(0x4000, 0x1000, 0x9000),
+        ]);
         assert_eq!(extents.0, [image(0x1000, 0x3000, 0), image(0x4000, 0x1000, 0x9000)]);
     }
 
     #[test]
     fn overlapping_entries_of_a_hostile_pagemap_do_not_count_twice() {
-        let extents = Extents::new(vec![image(0x1000, 0x2000, 0), image(0x2000, 0x2000, 0x7000), image(u64::MAX - 10, 100, 0)]);
+        let extents = Extents::new(vec![
+            image(0x1000, 0x2000, 0),
+            image(0x2000, 0x2000, 0x7000),
+            image(u64::MAX - 10, 100, 0),
+        ]);
         assert_eq!(extents.0[..2], [image(0x1000, 0x2000, 0), image(0x3000, 0x1000, 0x8000)]);
         assert_eq!(extents.0[2].end(), u64::MAX);
     }
@@ -185,6 +203,9 @@ mod tests {
         let extents = Extents::new(vec![image(0x2000, 0x1000, 0), image(0x4000, 0x1000, 0x5000)]);
         assert_eq!(extents.holes(0x1000..0x6000), [0x1000..0x2000, 0x3000..0x4000, 0x5000..0x6000]);
         assert_eq!(extents.holes(0x2800..0x2900), []);
-        assert_eq!(extents.within(0x2800..0x4100).collect::<Vec<_>>(), [image(0x2800, 0x800, 0x800), image(0x4000, 0x100, 0x5000)]);
+        assert_eq!(
+            extents.within(0x2800..0x4100).collect::<Vec<_>>(),
+            [image(0x2800, 0x800, 0x800), image(0x4000, 0x100, 0x5000)]
+        );
     }
 }

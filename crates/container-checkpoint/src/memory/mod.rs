@@ -3,6 +3,7 @@
 //! [`Memory`] is made from metadata alone. Reading the bytes is one thing, whatever the evidence is: a [`Question`] says which ranges of which page images it
 //! wants, and gets them, from a mapping in any order, or from a stream as they go by ([`Ride`], [`answer`]).
 
+mod backing;
 mod extent;
 mod pagemaps;
 mod parents;
@@ -12,11 +13,12 @@ mod space;
 mod stored;
 mod visit;
 
+pub use backing::{Backing, Piece};
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
 pub use parents::ancestry;
 pub use question::{Answered, Question, answer};
 pub use ride::Ride;
-pub use space::{AddressSpace, Backing, Piece};
+pub use space::AddressSpace;
 pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
 
@@ -61,7 +63,8 @@ impl Memory {
     pub fn of(case: &Case, id: DumpId) -> Self {
         let mut findings = Findings::default();
         let ancestry = ancestry(case, id, &mut findings);
-        let files: Vec<_> = ancestry.iter().map(|&id| case.dump(id).image_files(case.evidence(id).index())).collect();
+        let files: Vec<_> =
+            ancestry.iter().map(|&id| case.dump(id).image_files(case.evidence(id).index())).collect();
         let chain: Vec<_> = files.iter().map(|files| Ancestor { files }).collect();
         let mut memory = Self::assemble(&chain);
         memory.findings.extend(findings);
@@ -95,12 +98,15 @@ impl Memory {
     /// Whether another one has the same bytes at the same addresses in the same images: an answer from one is an answer from the other.
     fn stores_the_same(&self, other: &Self) -> bool {
         let same = |(a, b): (&AddressSpace, &AddressSpace)| a.pid == b.pid && a.stored == b.stored;
-        self.objects == other.objects && self.spaces.len() == other.spaces.len() && self.spaces.iter().zip(&other.spaces).all(same)
+        self.objects == other.objects
+            && self.spaces.len() == other.spaces.len()
+            && self.spaces.iter().zip(&other.spaces).all(same)
     }
 
     /// The address space of a process.
     pub fn space(&self, pid: crate::ids::Pid) -> Option<&AddressSpace> {
-        self.spaces.iter().find(|space| space.pid == pid)
+        let found = self.spaces.binary_search_by_key(&pid, |space| space.pid);
+        found.ok().map(|number| &self.spaces[number])
     }
 
     /// A page image.

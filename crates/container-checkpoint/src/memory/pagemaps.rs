@@ -23,7 +23,13 @@ pub(super) struct Pagemaps<'a> {
 
 impl<'a> Pagemaps<'a> {
     pub(super) fn new(chain: &'a [Ancestor<'a>]) -> Self {
-        Self { chain, objects: Vec::new(), numbers: HashMap::new(), findings: Findings::default(), names_parent: false }
+        Self {
+            chain,
+            objects: Vec::new(),
+            numbers: HashMap::new(),
+            findings: Findings::default(),
+            names_parent: false,
+        }
     }
 
     /// The stored pages of a pagemap image by name. `None` when it can't be read at all (then there is a gap) or is not there.
@@ -44,7 +50,8 @@ impl<'a> Pagemaps<'a> {
         let chain_ends = levels.len() == self.chain.len();
         let mut below: Option<Extents> = None;
         while let Some(level) = levels.pop() {
-            let resolved = level.iter().flat_map(|extent| resolve(*extent, below.as_ref(), chain_ends)).collect();
+            let resolved =
+                level.iter().flat_map(|extent| resolve(*extent, below.as_ref(), chain_ends)).collect();
             below = Some(Extents::new(resolved));
         }
         below
@@ -88,7 +95,10 @@ impl<'a> Pagemaps<'a> {
             }
         }
         if let Some((entry, run)) = impossible {
-            let why = format!("{} pages at {:#x}: no address space has such, and what follows can't be placed", run.pages, run.vaddr);
+            let why = format!(
+                "{} pages at {:#x}: no address space has such, and what follows can't be placed",
+                run.pages, run.vaddr
+            );
             self.findings.gap("stored pages", format!("{name}, entry {entry}"), why);
         }
         Some(extents)
@@ -147,9 +157,15 @@ fn resolve(extent: Extent, below: Option<&Extents>, chain_ends: bool) -> Vec<Ext
 pub(super) fn page_size_by_sizes(files: &dyn FileSet) -> Option<u64> {
     let fits = |name: &String| {
         let pagemap = Pagemap::parse(&files.file(name)?).ok()?;
-        let pages = pagemap.runs.iter().filter(|run| run.is_present()).try_fold(0u64, |sum, run| sum.checked_add(run.pages))?;
+        let pages = pagemap
+            .runs
+            .iter()
+            .filter(|run| run.is_present())
+            .try_fold(0u64, |sum, run| sum.checked_add(run.pages))?;
         let size = files.size(&format!("pages-{}.img", pagemap.pages_id))?;
-        [4096, 16384, 65536].into_iter().find(|page_size| pages > 0 && pages.checked_mul(*page_size) == Some(size))
+        [4096, 16384, 65536]
+            .into_iter()
+            .find(|page_size| pages > 0 && pages.checked_mul(*page_size) == Some(size))
     };
     files.names().iter().filter(|name| name.starts_with("pagemap-")).find_map(fits)
 }

@@ -1,5 +1,7 @@
 //! Incremental dumps: which dump among the given evidence is the parent of which.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use crate::case::{Case, DumpId};
@@ -13,9 +15,16 @@ const DEPTH_MAX: usize = 1000;
 /// A dump, its parent, the parent's parent and so on, as far as they are among the evidence of the case.
 pub fn ancestry(case: &Case, id: DumpId, findings: &mut Findings) -> Vec<DumpId> {
     let mut chain = vec![id];
+    let mut known = HashSet::from([id]);
     while let Some(parent) = parent_of(case, chain[chain.len() - 1], findings) {
-        if chain.contains(&parent) || chain.len() == DEPTH_MAX {
-            findings.note("a loop of parent links", case.dump(parent).name.clone(), "the chain is followed once");
+        let name = || case.dump(parent).name.clone();
+        if !known.insert(parent) {
+            findings.note("a loop of parent links", name(), "the chain is followed once");
+            break;
+        }
+        if chain.len() == DEPTH_MAX {
+            let why = format!("more than {DEPTH_MAX} parents in a chain; this one is not looked at");
+            findings.gap("the parent dump", name(), why);
             break;
         }
         chain.push(parent);
@@ -28,38 +37,63 @@ pub(super) fn parent_link(case: &Case, id: DumpId) -> Option<String> {
     let index = case.evidence(id).index();
     let dump = case.dump(id);
     let path = join(dump.images.as_deref()?, b"parent");
-    let link = dump.layers.iter().find_map(|&layer| index.find(layer, &path)).map(|member| index.member(member))?;
+    let link =
+        dump.layers.iter().find_map(|&layer| index.find(layer, &path)).map(|member| index.member(member))?;
     let target = link.link.as_ref().filter(|_| link.kind == MemberKind::Symlink)?;
     Some(String::from_utf8_lossy(target).into_owned())
 }
 
-/// The link is resolved within what the user gave: in the same evidence by its path, else in another one by its last component.
+/// The link is resolved within what the user gave: in the same evidence by its path, else in another one by its last component. Every container's
+/// parent may have that name, so that the dumps must not be of two containers.
 fn parent_of(case: &Case, id: DumpId, findings: &mut Findings) -> Option<DumpId> {
     let link = parent_link(case, id)?;
     let link = link.trim_end_matches('/').as_bytes();
     let here = case.dump(id);
-    let target = normalised(&join(here.images.as_deref()?, link));
-    let same = |other: &DumpId| {
-        let dump = case.dump(*other);
-        other.evidence == id.evidence && dump.layers == here.layers && target.is_some() && dump.images == target
-    };
-    if let Some(parent) = case.all_dumps().find(|other| *other != id && same(other)) {
-        return Some(parent);
+    if let Some(target) = normalised(&join(here.images.as_deref()?, link)) {
+        let opened = &case.evidences[id.evidence];
+        let same = opened
+            .dumps_at(&target)
+            .find(|&dump| dump != id.dump && opened.dumps[dump].layers == here.layers);
+        if let Some(dump) = same {
+            return Some(DumpId { dump, ..id });
+        }
     }
     let last = split_path(link).1;
-    let mut candidates: Vec<DumpId> = case
-        .all_dumps()
-        .filter(|other| other.evidence != id.evidence && directory_name(case, *other) == last && shares_a_pagemap(case, id, *other))
-        .collect();
+    let could_be = |other: &DumpId| {
+        other.evidence != id.evidence
+            && directory_name(case, *other) == last
+            && shares_a_pagemap(case, id, *other)
+    };
+    let mut candidates: Vec<DumpId> = case.all_dumps().filter(could_be).collect();
+    let container = container_id(case, id);
+    let of_another = |other: &DumpId| matches!((&container, container_id(case, *other)), (Some(own), Some(other)) if *own != other);
+    let place = || String::from_utf8_lossy(link).into_owned();
+    for other in candidates.extract_if(.., |other| of_another(other)) {
+        let name = case.evidence(other).name();
+        findings.note(
+            "not the parent dump",
+            name,
+            format!("it has the name '{}', and is another container's", place()),
+        );
+    }
     if candidates.len() > 1 {
-        let container = container_id(case, id);
         candidates.retain(|other| container.is_some() && container_id(case, *other) == container);
     }
-    if candidates.len() > 1 {
-        let why = "several dumps that were given could be the parent; give only one of them";
-        findings.gap("the parent dump", String::from_utf8_lossy(link), why);
+    match candidates.as_slice() {
+        [] => None,
+        &[parent] => {
+            if container.is_none() || container_id(case, parent).is_none() {
+                let why = "taken as the parent by the name of its directory alone: nothing says of which container it is";
+                findings.note("the parent dump", case.evidence(parent).name(), why);
+            }
+            Some(parent)
+        }
+        _ => {
+            let why = "several dumps that were given could be the parent; give only one of them";
+            findings.gap("the parent dump", place(), why);
+            None
+        }
     }
-    (candidates.len() == 1).then(|| candidates[0])
 }
 
 /// The last component of the directory of a dump's images; for images at the top of a directory, that directory's name.
@@ -78,11 +112,13 @@ fn shares_a_pagemap(case: &Case, id: DumpId, other: DumpId) -> bool {
     files(id).names().iter().any(|name| name.starts_with("pagemap-") && others.has(name))
 }
 
-/// The id in the engine's config.dump.
+/// The container's id in the engine's metadata: Podman's and CRI-O's, or Docker's.
 fn container_id(case: &Case, id: DumpId) -> Option<String> {
     let files = case.dump(id).bundle_files(case.evidence(id).index());
-    let config: Value = serde_json::from_slice(&files.file("config.dump")?).ok()?;
-    Some(config.get("id")?.as_str()?.to_owned())
+    [("config.dump", "id"), ("config.v2.json", "ID")].iter().find_map(|(name, key)| {
+        let config: Value = serde_json::from_slice(&files.file(name)?).ok()?;
+        Some(config.get(key)?.as_str()?.to_owned())
+    })
 }
 
 fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {

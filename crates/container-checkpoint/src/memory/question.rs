@@ -78,17 +78,23 @@ impl Reading<'_> {
     /// Reads what lies at an offset at once, and makes one pass over each evidence in which the rest goes by.
     fn show<Q: Question>(&self, mut question: Q, findings: &mut Findings) -> Result<Shown<Q>> {
         let wants = question.wants(self.memory);
-        let sources: Vec<Option<Source>> = self.memory.objects.iter().map(|object| self.source(object)).collect();
-        let mut schedules = Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
+        let sources: Vec<Option<Source>> =
+            self.memory.objects.iter().map(|object| self.source(object)).collect();
+        let mut schedules =
+            Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
         let mut passing = BTreeSet::new();
         let mut has_enough = false;
         for (&(evidence, member), schedule) in &mut schedules {
-            let Some(bytes) = self.case.evidences[evidence].evidence.index().member(member).body.at_hand() else {
+            let Some(bytes) = self.case.evidences[evidence].evidence.index().member(member).body.at_hand()
+            else {
                 passing.insert(evidence);
                 continue;
             };
             // A source that fails in the middle leaves the rest unserved, and that is reported.
-            let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| question.bytes(want, at, bytes));
+            let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| match self.context.cancelled() {
+                true => ControlFlow::Break(()),
+                false => question.bytes(want, at, bytes),
+            });
             has_enough = schedule.stopped;
             if has_enough || self.context.cancelled() {
                 break;
@@ -99,7 +105,8 @@ impl Reading<'_> {
                 break;
             }
             let opened = &self.case.evidences[evidence].evidence;
-            let mut passenger = Selected { question: &mut question, evidence, schedules: &mut schedules, has_enough: false };
+            let mut passenger =
+                Selected { question: &mut question, evidence, schedules: &mut schedules, has_enough: false };
             let result = opened.pass_again(self.context, &mut passenger);
             has_enough = passenger.has_enough;
             match result {
@@ -110,10 +117,12 @@ impl Reading<'_> {
         Ok(Shown { question, wants, schedules: schedules.into_values().collect() })
     }
 
+    /// Where an object's bytes are, if its image is there and can be read.
     fn source(&self, object: &super::Object) -> Option<Source> {
         let owner = *self.memory.ancestry.get(object.ancestor)?;
         let files = self.case.dump(owner).image_files(self.case.evidence(owner).index());
-        Some((owner.evidence, files.member(object.image.as_bytes())?))
+        let member = files.member(object.image.as_bytes())?;
+        self.case.evidence(owner).index().member(member).can_be_read().then_some((owner.evidence, member))
     }
 }
 
@@ -133,7 +142,8 @@ impl<Q: Question> Passenger for Selected<'_, Q> {
 
     fn contents(&mut self, _: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
         let Some(schedule) = self.schedules.get_mut(&(self.evidence, id)) else { return Ok(()) };
-        let result = schedule.serve_passing(contents, &mut |want, at, bytes| self.question.bytes(want, at, bytes));
+        let result =
+            schedule.serve_passing(contents, &mut |want, at, bytes| self.question.bytes(want, at, bytes));
         self.has_enough = schedule.stopped;
         result
     }
@@ -159,8 +169,16 @@ impl<Q> Shown<Q> {
         }
         for (object, (missing, is_there)) in memory.objects.iter().zip(objects) {
             if missing > 0 {
-                let why = if is_there { "the page image ends early" } else { "the page image is not in the evidence" };
-                findings.gap("stored pages", &object.image, format!("{why}: {missing} bytes that were asked for can't be had"));
+                let why = if is_there {
+                    "the page image ends early"
+                } else {
+                    "the page image is not in the evidence, or nearly all holes"
+                };
+                findings.gap(
+                    "stored pages",
+                    &object.image,
+                    format!("{why}: {missing} bytes that were asked for can't be had"),
+                );
             }
         }
     }

@@ -16,7 +16,17 @@ use crate::evidence::{Body, Index, LayerId, Member, MemberId, MemberKind, Passen
 
 /// The name of an image that is needed to say where pages belong.
 fn places_pages(name: &[u8]) -> bool {
-    const NEEDED: &[&str] = &["core-", "files.img", "ids-", "inventory.img", "memfd.img", "mm-", "pagemap-", "reg-files.img", "vmas-"];
+    const NEEDED: &[&str] = &[
+        "core-",
+        "files.img",
+        "ids-",
+        "inventory.img",
+        "memfd.img",
+        "mm-",
+        "pagemap-",
+        "reg-files.img",
+        "vmas-",
+    ];
     NEEDED.iter().any(|start| name.starts_with(start.as_bytes()))
 }
 
@@ -72,7 +82,9 @@ impl<'m, Q: Question> Ride<'m, Q> {
         let [layer] = dump.layers.as_slice() else { return None };
         let rider = self.riders.remove(&(*layer, dump.images.clone()?))?;
         let index = case.evidence(id).index();
-        let is_valid = !rider.too_early && rider.saw_all(index, &dump.image_files(index)) && rider.memory.stores_the_same(memory);
+        let is_valid = !rider.too_early
+            && rider.saw_all(index, &dump.image_files(index))
+            && rider.memory.stores_the_same(memory);
         is_valid.then(|| {
             let schedules = rider.served.into_values().map(|(_, schedule)| schedule).collect();
             Shown { question: rider.question, wants: rider.wants, schedules }
@@ -92,15 +104,26 @@ impl<Q: Question> Rider<Q> {
         });
         let waiting = schedules.into_iter().collect();
         let members_known = so_far.len() as u32;
-        Self { question, memory, wants, waiting, served: HashMap::new(), members_known, has_enough: false, too_early }
+        Self {
+            question,
+            memory,
+            wants,
+            waiting,
+            served: HashMap::new(),
+            members_known,
+            has_enough: false,
+            too_early,
+        }
     }
 
     /// Whether nothing that came later says something else: images that place pages, and page images themselves. An archive may hold two of one
     /// name, or know one by a link; the later one counts, and the earlier one was shown.
     fn saw_all(&self, index: &Index, files: &DirectoryFiles<'_>) -> bool {
         let places = |id: &MemberId| places_pages(index.member(*id).base_name());
-        let is_late = files.members().into_iter().filter(places).any(|id| index.came_after(self.members_known, id));
-        let is_current = |(name, (member, _)): (&Vec<u8>, &(MemberId, Schedule))| files.member(name) == Some(*member);
+        let is_late =
+            files.members().into_iter().filter(places).any(|id| index.came_after(self.members_known, id));
+        let is_current =
+            |(name, (member, _)): (&Vec<u8>, &(MemberId, Schedule))| files.member(name) == Some(*member);
         let misses_none = || self.has_enough || self.waiting.keys().all(|name| files.member(name).is_none());
         !is_late && self.served.iter().all(is_current) && misses_none()
     }
@@ -108,7 +131,8 @@ impl<Q: Question> Rider<Q> {
 
 impl<Q: Question> Passenger for Ride<'_, Q> {
     fn wants(&mut self, so_far: &Index, id: MemberId, member: &Member) -> bool {
-        if member.kind != MemberKind::File || !is_pages(&member.path) || !matches!(member.body, Body::Passing) {
+        let is_passing = member.kind == MemberKind::File && matches!(member.body, Body::Passing);
+        if !is_passing || !is_pages(&member.path) || !member.can_be_read() {
             return false;
         }
         let (directory, base) = split_path(&member.path);
@@ -120,7 +144,8 @@ impl<Q: Question> Passenger for Ride<'_, Q> {
         let (directory, base) = split_path(&so_far.member(id).path);
         let Some(rider) = self.rider(so_far, so_far.layer_of(id), directory) else { return Ok(()) };
         let Some((name, mut schedule)) = rider.waiting.remove_entry(base) else { return Ok(()) };
-        let result = schedule.serve_passing(contents, &mut |want, at, bytes| rider.question.bytes(want, at, bytes));
+        let result =
+            schedule.serve_passing(contents, &mut |want, at, bytes| rider.question.bytes(want, at, bytes));
         rider.has_enough = schedule.stopped;
         rider.served.insert(name, (id, schedule));
         result

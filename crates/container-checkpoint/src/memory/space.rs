@@ -1,19 +1,16 @@
 //! One process's address space: its mappings, and where the bytes behind them are.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 use std::sync::Arc;
 
+use super::backing::Doubts;
 use super::extent::{Extents, Place};
 use super::pagemaps::{Pagemaps, page_size_by_sizes};
 use super::stored::{Stored, View};
 use crate::files::FileSet;
 use crate::gap::Field;
-use crate::ids::{FileId, Pid, VirtualAddress};
+use crate::ids::{Pid, VirtualAddress};
 use crate::model::{AddressMap, Files, Mapping, MappingKind, address_map, files_of};
-
-/// CRIU up to 4.2.1 leaves out, without a word, pages of arm64 processes at or above 2^48: nothing stored there proves nothing.
-const MAYBE_LEFT_OUT_FROM: u64 = 1 << 48;
 
 /// One process's address space.
 #[derive(Clone, Debug)]
@@ -26,95 +23,14 @@ pub struct AddressSpace {
     pub map: Option<AddressMap>,
     /// What is stored of it, in this dump, its parents and shared objects.
     pub stored: Stored,
-    /// Whether its pagemap and those of its shared objects were read whole: only then is what they leave out known to be zero.
-    is_whole: bool,
-}
-
-/// A stretch of addresses with one kind of backing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// First address.
-    pub start: VirtualAddress,
-    /// Length in bytes.
-    pub len: u64,
-    /// What is behind it.
-    pub backing: Backing,
-}
-
-/// What is behind a stretch of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backing {
-    /// Stored in the images, or said to be.
-    Stored(Place),
-    /// Never written: it reads as zeros.
-    Zero,
-    /// A page of a file that was not written to: the file's bytes at this offset, which are not in the images.
-    File(FileId, u64),
-    /// Mapped, and CRIU never dumps it (`[vvar]`, `[vsyscall]`, rings).
-    NotCaptured,
-    /// Mapped, and what the images would hold of it can't be known.
-    Unknown,
-    /// Nothing is mapped there.
-    Unmapped,
+    /// Where what is not stored is not known to be zero.
+    pub(super) doubts: Doubts,
 }
 
 impl AddressSpace {
     /// The mapping at an address.
     pub fn mapping_at(&self, address: VirtualAddress) -> Option<&Mapping> {
         self.map.as_ref()?.mapping_at(address)
-    }
-
-    /// What is behind each part of a range, ascending and without holes.
-    pub fn locate(&self, range: Range<u64>) -> Vec<Piece> {
-        let mut pieces = Vec::new();
-        let mut at = range.start;
-        for extent in self.stored.within(range.clone()) {
-            self.not_stored(at..extent.start, &mut pieces);
-            let (start, len) = (VirtualAddress(extent.start), extent.len);
-            pieces.push(Piece { start, len, backing: Backing::Stored(extent.place) });
-            at = extent.end();
-        }
-        self.not_stored(at..range.end, &mut pieces);
-        pieces
-    }
-
-    fn not_stored(&self, range: Range<u64>, pieces: &mut Vec<Piece>) {
-        let mut at = range.start;
-        let mut push = |from: u64, to: u64, backing: Backing| {
-            if from < to {
-                pieces.push(Piece { start: VirtualAddress(from), len: to - from, backing });
-            }
-        };
-        let Some(map) = &self.map else {
-            push(range.start, range.end, Backing::Unknown); // a pre-dump does not say what is mapped
-            return;
-        };
-        let first = map.mappings.partition_point(|mapping| mapping.end.0 <= range.start);
-        for mapping in map.mappings[first..].iter().take_while(|mapping| mapping.start.0 < range.end) {
-            let (start, end) = (mapping.start.0.max(at), mapping.end.0.min(range.end));
-            push(at, start, Backing::Unmapped);
-            push(start, end, self.beneath(mapping, start));
-            at = end;
-        }
-        push(at, range.end, Backing::Unmapped);
-    }
-
-    /// What is behind an address of a mapping where nothing is stored.
-    fn beneath(&self, mapping: &Mapping, address: u64) -> Backing {
-        use MappingKind as Kind;
-        match mapping.kind {
-            Kind::FilePrivate | Kind::FileShared => match mapping.file {
-                Some(file) => Backing::File(file, mapping.offset.saturating_add(address - mapping.start.0)),
-                None => Backing::Unknown,
-            },
-            Kind::Heap | Kind::Stack | Kind::AnonymousPrivate | Kind::AnonymousShared | Kind::Memfd | Kind::SysV | Kind::ShadowStack => {
-                let maybe_left_out = mapping.start.0 >= MAYBE_LEFT_OUT_FROM
-                    && self.stored.within(mapping.start.0..mapping.end.0).next().is_none();
-                if self.is_whole && !maybe_left_out { Backing::Zero } else { Backing::Unknown }
-            }
-            Kind::Vdso | Kind::Vvar | Kind::Vsyscall | Kind::Uprobes | Kind::PacketRing | Kind::AioRing | Kind::Plugin => Backing::NotCaptured,
-            Kind::Guard | Kind::Unknown => Backing::Unknown,
-        }
     }
 }
 
@@ -130,7 +46,7 @@ pub(super) fn all(files: &dyn FileSet, pagemaps: &mut Pagemaps<'_>) -> Vec<Addre
         .collect();
     // All tasks of a machine have one page size; a pre-dump, which has no mm images, shows it by its sizes.
     let common = maps.values().flatten().find_map(page_size).or_else(|| page_size_by_sizes(files));
-    let mut shared = SharedObjects { extents: BTreeMap::new() };
+    let mut shared = SharedObjects::default();
     maps.into_iter().map(|(pid, map)| space(pid, map, common, &table, &mut shared, pagemaps)).collect()
 }
 
@@ -143,34 +59,64 @@ fn space(
     pagemaps: &mut Pagemaps<'_>,
 ) -> AddressSpace {
     let page_size = map.as_ref().and_then(page_size).or(common_page_size);
+    let mut doubts = Doubts::of(map.as_ref());
     let Some(size) = page_size else {
-        pagemaps.findings.gap(format!("memory of process {pid}"), format!("pagemap-{pid}.img"), "nothing says how large a page is");
-        return AddressSpace { pid, page_size, map, stored: Stored::default(), is_whole: false };
+        pagemaps.findings.gap(
+            format!("memory of process {pid}"),
+            format!("pagemap-{pid}.img"),
+            "nothing says how large a page is",
+        );
+        doubts.private = true;
+        return AddressSpace { pid, page_size, map, stored: Stored::default(), doubts };
     };
     let gaps_before = pagemaps.findings.gaps.len();
     let name = format!("pagemap-{pid}.img");
     let private = pagemaps.extents(&name, size);
     if private.is_none() && map.is_some() {
-        pagemaps.findings.gap(format!("memory of process {pid}"), &name, "the dump has no such image, or it can't be read");
+        pagemaps.findings.gap(
+            format!("memory of process {pid}"),
+            &name,
+            "the dump has no such image, or it can't be read",
+        );
     }
     let private = private.unwrap_or_default();
-    let mut is_whole = gaps_before == pagemaps.findings.gaps.len();
+    doubts.private = gaps_before < pagemaps.findings.gaps.len();
+    let mut misses = private.has_missing();
     let mut views = Vec::new();
-    for mapping in map.iter().flat_map(|map| &map.mappings) {
-        let Some(object) = table.shared_object(mapping) else { continue };
+    for mapping in map.iter().flat_map(|map| &map.mappings).filter(|mapping| is_shared(mapping, table)) {
         // No kernel makes a mapping that reaches behind the largest offset.
         let within_offsets = mapping.offset.checked_add(mapping.len()).is_some();
-        match shared.get(object.0, size, pagemaps).filter(|_| within_offsets) {
-            Some(object) => {
-                let range = mapping.start.0..mapping.end.0;
-                views.push(View { range, object: object.clone(), from: mapping.offset });
-            }
-            None => is_whole = false,
+        let object = table.shared_object(mapping).filter(|_| within_offsets);
+        if object.is_none() {
+            let why = "its mapping does not say which shared object it shows";
+            pagemaps.findings.gap(
+                format!("memory of process {pid}"),
+                format!("mm-{pid}.img, mapping at {}", mapping.start),
+                why,
+            );
+        }
+        let object = object.map(|object| shared.get(object.0, size, pagemaps));
+        if !object.is_some_and(|object| object.is_whole) {
+            doubts.shared.push(mapping.start.0);
+        }
+        if let Some(SharedObject { extents: Some(extents), has_missing, .. }) = object {
+            let range = mapping.start.0..mapping.end.0;
+            views.push(View { range, object: extents.clone(), from: mapping.offset });
+            misses |= has_missing;
         }
     }
     let stored = Stored::new(private, views);
-    report_missing(pid, &stored, pagemaps);
-    AddressSpace { pid, page_size, map, stored, is_whole }
+    if misses {
+        report_missing(pid, &stored, pagemaps);
+    }
+    AddressSpace { pid, page_size, map, stored, doubts }
+}
+
+/// Whether a mapping shows a shared object, or should.
+fn is_shared(mapping: &Mapping, table: &Files) -> bool {
+    let by_kind =
+        matches!(mapping.kind, MappingKind::AnonymousShared | MappingKind::Memfd | MappingKind::SysV);
+    by_kind || table.shared_object(mapping).is_some()
 }
 
 /// A gap for each reason why stored pages of a process can't be had.
@@ -183,7 +129,8 @@ fn report_missing(pid: Pid, stored: &Stored, pagemaps: &mut Pagemaps<'_>) {
         }
     }
     for (why, (bytes, first)) in by_reason {
-        let (what, place) = (format!("memory of process {pid}"), format!("pagemap-{pid}.img, from address {first:#x}"));
+        let (what, place) =
+            (format!("memory of process {pid}"), format!("pagemap-{pid}.img, from address {first:#x}"));
         let why_not = format!("{bytes} bytes are {}", why.why());
         // Lazy pages are left out by rule: the dump is as CRIU wanted it.
         if why == super::Missing::Lazy {
@@ -195,22 +142,33 @@ fn report_missing(pid: Pid, stored: &Stored, pagemaps: &mut Pagemaps<'_>) {
 }
 
 /// The shared objects of a dump, read once.
-struct SharedObjects {
-    extents: BTreeMap<u64, Option<Arc<Extents>>>,
+#[derive(Default)]
+struct SharedObjects(BTreeMap<u64, SharedObject>);
+
+/// The stored pages of a shared object.
+struct SharedObject {
+    /// `None` when its pagemap is not there or can't be read.
+    extents: Option<Arc<Extents>>,
+    /// Whether all of its pagemap could be read, and those of its parents.
+    is_whole: bool,
+    /// Whether some of its pages can't be had.
+    has_missing: bool,
 }
 
 impl SharedObjects {
-    fn get(&mut self, id: u64, page_size: u64, pagemaps: &mut Pagemaps<'_>) -> Option<&Arc<Extents>> {
-        let read = || {
+    fn get(&mut self, id: u64, page_size: u64, pagemaps: &mut Pagemaps<'_>) -> &SharedObject {
+        self.0.entry(id).or_insert_with(|| {
             let name = format!("pagemap-shmem-{id}.img");
-            let extents = pagemaps.extents(&name, page_size).map(Arc::new);
+            let gaps_before = pagemaps.findings.gaps.len();
+            let extents = pagemaps.extents(&name, page_size);
             if extents.is_none() {
                 let why = "the dump has no such image, or it can't be read";
                 pagemaps.findings.gap(format!("shared memory object {id}"), name, why);
             }
-            extents
-        };
-        self.extents.entry(id).or_insert_with(read).as_ref()
+            let is_whole = gaps_before == pagemaps.findings.gaps.len();
+            let has_missing = extents.as_ref().is_some_and(Extents::has_missing);
+            SharedObject { extents: extents.map(Arc::new), is_whole, has_missing }
+        })
     }
 }
 

@@ -73,7 +73,8 @@ impl Iterator for StoredExtents<'_> {
 
     fn next(&mut self) -> Option<Extent> {
         while self.at < self.end {
-            let own = self.stored.private.get(self.private).and_then(|extent| extent.clipped(&(self.at..self.end)));
+            let own =
+                self.stored.private.get(self.private).and_then(|extent| extent.clipped(&(self.at..self.end)));
             let hole_end = match own {
                 Some(own) if own.start == self.at => {
                     self.private += 1;
@@ -107,7 +108,8 @@ impl StoredExtents<'_> {
         let offset = view.from + (start - view.range.start);
         let number = *self.object.get_or_insert_with(|| view.object.first_behind(offset));
         // An extent that a page of the process's own cuts in two is looked at again behind that page.
-        let number = number + usize::from(view.object.get(number).is_some_and(|extent| extent.end() <= offset));
+        let number =
+            number + usize::from(view.object.get(number).is_some_and(|extent| extent.end() <= offset));
         self.object = Some(number);
         let wanted = offset..offset + (end - start);
         let Some(part) = view.object.get(number).and_then(|extent| extent.clipped(&wanted)) else {
@@ -131,9 +133,14 @@ mod tests {
 
     /// An object of which offsets 0x1000..0x3000 and 0x5000..0x6000 are stored, seen at two places, with pages of the process's own over it.
     fn stored() -> Stored {
-        let object = Arc::new(Extents::new(vec![image(0x1000, 0x2000, 1, 0), image(0x5000, 0x1000, 1, 0x2000)]));
+        let object =
+            Arc::new(Extents::new(vec![image(0x1000, 0x2000, 1, 0), image(0x5000, 0x1000, 1, 0x2000)]));
         let view = |start: u64, end: u64, from: u64| View { range: start..end, object: object.clone(), from };
-        let private = Extents::new(vec![image(0x500, 0x100, 0, 0), image(0x11800, 0x200, 0, 0x100), image(0x20000, 0x1000, 0, 0x300)]);
+        let private = Extents::new(vec![
+            image(0x500, 0x100, 0, 0),
+            image(0x11800, 0x200, 0, 0x100),
+            image(0x20000, 0x1000, 0, 0x300),
+        ]);
         Stored::new(private, vec![view(0x10000, 0x18000, 0), view(0x30000, 0x32000, 0x2800)])
     }
 
@@ -154,7 +161,8 @@ mod tests {
     #[test]
     fn any_range_is_the_whole_cut_down() {
         let stored = stored();
-        let borders = [0, 0x550, 0x11000, 0x11400, 0x11900, 0x12000, 0x15800, 0x18000, 0x30400, 0x31000, u64::MAX];
+        let borders =
+            [0, 0x550, 0x11000, 0x11400, 0x11900, 0x12000, 0x15800, 0x18000, 0x30400, 0x31000, u64::MAX];
         for (number, &start) in borders.iter().enumerate() {
             for &end in &borders[number..] {
                 let cut: Vec<_> = stored.iter().filter_map(|extent| extent.clipped(&(start..end))).collect();

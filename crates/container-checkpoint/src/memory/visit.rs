@@ -46,7 +46,10 @@ pub(super) type Sink<'a> = dyn FnMut(usize, u64, &[u8]) -> ControlFlow<()> + 'a;
 
 impl Schedule {
     /// Sorts wants by the source that has their bytes. Those without one stand on no schedule.
-    pub(super) fn by_source<K: Ord>(wants: &[Want], source: impl Fn(ObjectId) -> Option<K>) -> BTreeMap<K, Self> {
+    pub(super) fn by_source<K: Ord>(
+        wants: &[Want],
+        source: impl Fn(ObjectId) -> Option<K>,
+    ) -> BTreeMap<K, Self> {
         let mut schedules: BTreeMap<K, Self> = BTreeMap::new();
         for (number, want) in wants.iter().enumerate().filter(|(_, want)| want.len > 0) {
             let Some(source) = source(want.object) else { continue };
@@ -162,7 +165,8 @@ mod tests {
     #[test]
     fn a_stream_and_a_mapping_serve_the_same_bytes() {
         let image: Vec<u8> = (0..100).collect();
-        let streamed = collect(|schedule, sink| schedule.serve_passing(&mut Dribble(&image, 0), sink).unwrap());
+        let streamed =
+            collect(|schedule, sink| schedule.serve_passing(&mut Dribble(&image, 0), sink).unwrap());
         let bytes = Bytes::new(Arc::new(image.clone()));
         let mapped = collect(|schedule, sink| schedule.serve_from(&bytes, sink).unwrap());
         assert_eq!(streamed, mapped);

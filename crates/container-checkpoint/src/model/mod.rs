@@ -16,6 +16,7 @@ mod architecture;
 mod credentials;
 mod descriptors;
 mod device;
+mod dumped_pages;
 mod file;
 mod file_decoding;
 mod file_loading;
@@ -56,6 +57,7 @@ pub use architecture::Architecture;
 pub use credentials::Credentials;
 pub use descriptors::{DescriptorTable, OpenFile};
 pub use device::Device;
+pub use dumped_pages::{DumpedPages, Held, dumped_pages};
 pub use file::{
     BpfMap, Deleted, Epoll, Eventfd, Fanotify, Fifo, File, FileKind, Inotify, NamespaceFile, Pidfd, Pipe,
     RegularFile, SignalOwner, Signalfd, Timerfd, Tun,

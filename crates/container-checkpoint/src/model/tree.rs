@@ -22,7 +22,12 @@ pub struct ProcessTree {
 
 impl ProcessTree {
     /// Builds the tree. A circle of parents is cut open at its first process, which becomes a root.
-    pub(super) fn new(processes: Vec<Process>, stray_threads: Vec<Thread>, is_whole: bool, findings: &mut Findings) -> Self {
+    pub(super) fn new(
+        processes: Vec<Process>,
+        stray_threads: Vec<Thread>,
+        is_whole: bool,
+        findings: &mut Findings,
+    ) -> Self {
         let index: HashMap<Pid, usize> =
             processes.iter().enumerate().map(|(at, process)| (process.pid, at)).collect();
         let parent_of = |process: &Process| process.ppid.known().and_then(|ppid| index.get(ppid)).copied();
@@ -32,8 +37,14 @@ impl ProcessTree {
             let what = format!("{} circles of parents, one with process {}", cut.len(), process.pid);
             findings.note(what, PSTREE, "no process descends from itself: damaged or forged");
         }
-        let mut tree =
-            Self { processes, index, children: children(&parents), roots: Vec::new(), stray_threads, is_whole };
+        let mut tree = Self {
+            processes,
+            index,
+            children: children(&parents),
+            roots: Vec::new(),
+            stray_threads,
+            is_whole,
+        };
         tree.roots = (0..parents.len()).filter(|at| parents.get(*at).is_some_and(Option::is_none)).collect();
         tree
     }

@@ -59,7 +59,9 @@ impl Seen {
     /// The first bytes of each page that came, as text.
     pub fn pages(&self) -> Vec<String> {
         let pages = self.bytes.iter().flat_map(|(_, bytes)| bytes.chunks(4096));
-        pages.map(|page| page.iter().take_while(|byte| **byte != 0).map(|&byte| byte as char).collect()).collect()
+        pages
+            .map(|page| page.iter().take_while(|byte| **byte != 0).map(|&byte| byte as char).collect())
+            .collect()
     }
 }
 
@@ -87,7 +89,8 @@ pub fn ask_all_ways(tar: &[u8]) -> Seen {
     let first = DumpId { evidence: 0, dump: 0 };
     let plain = ask(&made::open(tar.to_vec(), &mut container_checkpoint::evidence::Nobody), first, None);
     let packed = made::zstd(tar);
-    let asked_after = ask(&made::open(packed.clone(), &mut container_checkpoint::evidence::Nobody), first, None);
+    let asked_after =
+        ask(&made::open(packed.clone(), &mut container_checkpoint::evidence::Nobody), first, None);
     let mut ride = Ride::new(Everything::default);
     let case = made::open(packed, &mut ride);
     let ridden = ask(&case, first, Some(&mut ride));

@@ -23,7 +23,8 @@ fn assert_soon() {
 
 #[test]
 fn layers_are_told_apart_or_not_gone_into() {
-    let layer = |number: usize| file(&format!("blobs/x/{number}"), &[file("in", b"x"), END.to_vec()].concat());
+    let layer =
+        |number: usize| file(&format!("blobs/x/{number}"), &[file("in", b"x"), END.to_vec()].concat());
     let last = [file("checkpoint/pstree.img", &pstree()), END.to_vec()].concat();
     let tar: Vec<u8> = (0..1100).flat_map(layer).chain(file("blobs/x/last", &last)).chain(END).collect();
     for bytes in [tar.clone(), zstd(&tar)] {
@@ -32,7 +33,8 @@ fn layers_are_told_apart_or_not_gone_into() {
         assert_eq!(index.layers().count(), 1000);
         assert_eq!(index.layer(LayerId::TOP).origin, b"");
         assert!(case.evidences[0].dumps.is_empty());
-        let gaps: Vec<_> = index.findings.gaps.iter().filter(|gap| gap.what == "archives in the archive").collect();
+        let gaps: Vec<_> =
+            index.findings.gaps.iter().filter(|gap| gap.what == "archives in the archive").collect();
         assert_eq!((gaps.len(), &*gaps[0].place), (1, "blobs/x/999"));
     }
 }
@@ -53,7 +55,8 @@ fn directories_of_metadata_and_of_images_are_matched_soon() {
 #[test]
 fn many_dumps_are_each_looked_at_alone() {
     let dump = |number: usize| {
-        let images = [("pstree.img", pstree()), ("pagemap-1.img", pagemap(1, &[])), ("pages-1.img", b"x".to_vec())];
+        let images =
+            [("pstree.img", pstree()), ("pagemap-1.img", pagemap(1, &[])), ("pages-1.img", b"x".to_vec())];
         images.iter().flat_map(|(name, bytes)| file(&format!("i{number}/{name}"), bytes)).collect::<Vec<_>>()
     };
     let tar: Vec<u8> = (0..9_000).flat_map(dump).chain(END).collect();
@@ -62,21 +65,27 @@ fn many_dumps_are_each_looked_at_alone() {
     for dump in 0..9_000 {
         let checkpoint = Checkpoint::new(&case, DumpId { evidence: 0, dump });
         assert_eq!(checkpoint.sizes().pages, 1);
-        assert_eq!(case.dump(checkpoint.id()).image_files(case.evidence(checkpoint.id()).index()).names().len(), 3);
+        assert_eq!(
+            case.dump(checkpoint.id()).image_files(case.evidence(checkpoint.id()).index()).names().len(),
+            3
+        );
     }
     assert_soon();
 }
 
 #[test]
 fn many_pagemaps_of_many_page_images_are_read_soon() {
-    let pagemaps = (2..30_000).flat_map(|pid| file(&format!("checkpoint/pagemap-{pid}.img"), &pagemap(pid, &[(START, 1, PRESENT)])));
+    let pagemaps = (2..30_000).flat_map(|pid| {
+        file(&format!("checkpoint/pagemap-{pid}.img"), &pagemap(pid, &[(START, 1, PRESENT)]))
+    });
     let pages = (2..30_000).flat_map(|number| file(&format!("checkpoint/pages-{number}.img"), b"x"));
     let tar: Vec<u8> = dump_before_pages(1).into_iter().chain(pagemaps).chain(pages).chain(END).collect();
     let mut ride = Ride::new(Everything::default);
     let case = open(zstd(&tar), &mut ride);
     let id = DumpId { evidence: 0, dump: 0 };
     assert_eq!(Memory::of(&case, id).objects.len(), 29_999);
-    let answered = memory::answer(&case, id, &Context::default(), Some(&mut ride), Everything::default).unwrap();
+    let answered =
+        memory::answer(&case, id, &Context::default(), Some(&mut ride), Everything::default).unwrap();
     let short = answered.findings.gaps.iter().filter(|gap| gap.why.contains("ends early"));
     assert_eq!(short.count(), 29_998);
     assert_soon();
@@ -84,7 +93,10 @@ fn many_pagemaps_of_many_page_images_are_read_soon() {
 
 #[test]
 fn doubled_names_do_not_flood_the_notes() {
-    let tar: Vec<u8> = (0..2).flat_map(|_| (0..5_000).flat_map(|number| file(&format!("m{number}"), b""))).chain(END).collect();
+    let tar: Vec<u8> = (0..2)
+        .flat_map(|_| (0..5_000).flat_map(|number| file(&format!("m{number}"), b"")))
+        .chain(END)
+        .collect();
     let case = open(zstd(&tar), &mut Nobody);
     let notes = &case.evidences[0].evidence.index().findings.notes;
     assert_eq!(notes.len(), 101);

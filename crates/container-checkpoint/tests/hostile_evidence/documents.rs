@@ -24,7 +24,9 @@ fn a_document_larger_than_any_engine_writes_is_a_gap() {
         }
     }
     // Nor under another name that a link makes one.
-    let tar = [file("store/c", &large), hard_link("config.dump", "store/c"), dump_before_pages(1), END.to_vec()].concat();
+    let tar =
+        [file("store/c", &large), hard_link("config.dump", "store/c"), dump_before_pages(1), END.to_vec()]
+            .concat();
     let case = open(tar, &mut Nobody);
     let (_, findings) = Checkpoint::new(&case, DumpId { evidence: 0, dump: 0 }).container();
     assert!(findings.gaps.iter().any(|gap| gap.place.contains("config.dump")), "{findings:?}");
@@ -35,13 +37,18 @@ const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 /// A layout whose index leads to so many manifests, each of which lists the layer so often.
 fn layout(manifests: usize, annotation: &str, listed: usize) -> Vec<u8> {
     let name = |number: usize| format!("{number:064x}");
-    let descriptors: Vec<_> = (0..manifests).map(|number| format!(r#"{{"mediaType":"{MANIFEST}","digest":"sha256:{}"}}"#, name(number))).collect();
-    let index = format!(r#"{{"annotations":{{"who":"{annotation}"}},"manifests":[{}]}}"#, descriptors.join(","));
+    let descriptors: Vec<_> = (0..manifests)
+        .map(|number| format!(r#"{{"mediaType":"{MANIFEST}","digest":"sha256:{}"}}"#, name(number)))
+        .collect();
+    let index =
+        format!(r#"{{"annotations":{{"who":"{annotation}"}},"manifests":[{}]}}"#, descriptors.join(","));
     let layers = vec![r#"{"mediaType":"x","digest":"sha256:ff"}"#; listed].join(",");
     let manifest = format!(r#"{{"annotations":{{"of":"manifest"}},"layers":[{layers}]}}"#);
-    let blobs = (0..manifests).flat_map(|number| file(&format!("blobs/sha256/{}", name(number)), manifest.as_bytes()));
+    let blobs = (0..manifests)
+        .flat_map(|number| file(&format!("blobs/sha256/{}", name(number)), manifest.as_bytes()));
     let layer = [dump_before_pages(1), END.to_vec()].concat();
-    let all = file("index.json", index.as_bytes()).into_iter().chain(blobs).chain(file("blobs/sha256/ff", &layer));
+    let all =
+        file("index.json", index.as_bytes()).into_iter().chain(blobs).chain(file("blobs/sha256/ff", &layer));
     all.chain(END).collect()
 }
 
@@ -50,7 +57,8 @@ fn annotations_are_inherited_and_layers_listed_twice_count_once() {
     let case = open(layout(2, "index", 1000), &mut Nobody);
     let dump = case.dump(DumpId { evidence: 0, dump: 0 });
     assert_eq!(dump.layers.len(), 1);
-    let annotations: Vec<_> = dump.manifest.as_ref().unwrap().annotations().map(|(_, value)| value.as_str()).collect();
+    let annotations: Vec<_> =
+        dump.manifest.as_ref().unwrap().annotations().map(|(_, value)| value.as_str()).collect();
     assert_eq!(annotations, ["index", "manifest"]);
     assert!(case.evidences[0].evidence.index().findings.gaps.is_empty());
 }

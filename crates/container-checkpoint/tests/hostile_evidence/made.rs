@@ -48,7 +48,10 @@ pub fn inventory() -> Vec<u8> {
 }
 
 pub fn pstree() -> Vec<u8> {
-    image(&[IMG_COMMON, PSTREE], &[[number(1, 1), number(2, 0), number(3, 1), number(4, 1), number(5, 1)].concat()])
+    image(
+        &[IMG_COMMON, PSTREE],
+        &[[number(1, 1), number(2, 0), number(3, 1), number(4, 1), number(5, 1)].concat()],
+    )
 }
 
 /// A run of pages: address, how many, `PE_*` bits.
@@ -59,7 +62,9 @@ pub const PRESENT: u64 = 4;
 pub const PARENT: u64 = 1;
 
 pub fn pagemap(pages_id: u64, runs: &[Run]) -> Vec<u8> {
-    let run = |&(address, pages, flags): &Run| [number(1, address), number(2, 0), number(4, flags), number(5, pages)].concat();
+    let run = |&(address, pages, flags): &Run| {
+        [number(1, address), number(2, 0), number(4, flags), number(5, pages)].concat()
+    };
     let entries: Vec<_> = [number(1, pages_id)].into_iter().chain(runs.iter().map(run)).collect();
     image(&[IMG_COMMON, PAGEMAP], &entries)
 }
@@ -78,12 +83,22 @@ pub const ANONYMOUS: u64 = 0x201;
 /// An address space of these mappings; the arguments are its first bytes.
 pub fn mm(mappings: &[Vma], arguments: u64) -> Vec<u8> {
     let vma = |vma: &Vma| {
-        let fields = [(1, vma.start), (2, vma.start + vma.len), (3, 0), (4, vma.object), (5, 3), (6, 0x22), (7, vma.status), (8, 1)];
+        let fields = [
+            (1, vma.start),
+            (2, vma.start + vma.len),
+            (3, 0),
+            (4, vma.object),
+            (5, 3),
+            (6, 0x22),
+            (7, vma.status),
+            (8, 1),
+        ];
         message(14, &fields.map(|(field, value)| number(field, value)).concat())
     };
     let start = mappings[0].start;
     let marks = (1..=7).flat_map(|field| number(field, 0));
-    let ranges = [(8, start), (9, start + arguments), (10, 0), (11, 0), (12, 0)].map(|(field, value)| number(field, value));
+    let ranges = [(8, start), (9, start + arguments), (10, 0), (11, 0), (12, 0)]
+        .map(|(field, value)| number(field, value));
     let auxv = message(13, &[varint(6), varint(4096), varint(0), varint(0)].concat());
     let entry = marks.chain(ranges.concat()).chain(auxv).chain(mappings.iter().flat_map(vma)).collect();
     image(&[IMG_COMMON, MM], &[entry])
@@ -121,7 +136,11 @@ pub fn header(name: &str, size: u64, kind: u8, link: &str, more: &[(usize, Vec<u
 }
 
 fn size_field(size: u64) -> Vec<u8> {
-    if size < 1 << 33 { format!("{size:011o}\0").into_bytes() } else { [&[0x80, 0, 0, 0][..], &size.to_be_bytes()].concat() }
+    if size < 1 << 33 {
+        format!("{size:011o}\0").into_bytes()
+    } else {
+        [&[0x80, 0, 0, 0][..], &size.to_be_bytes()].concat()
+    }
 }
 
 fn padded(mut bytes: Vec<u8>) -> Vec<u8> {
@@ -147,14 +166,19 @@ pub fn record(kind: u8, contents: &[u8]) -> Vec<u8> {
 /// One pax record.
 pub fn pax(key: &str, value: &str) -> Vec<u8> {
     let rest = format!(" {key}={value}\n");
-    let len = (1..).map(|digits| rest.len() + digits).find(|len| len.to_string().len() + rest.len() == *len).unwrap();
+    let len = (1..)
+        .map(|digits| rest.len() + digits)
+        .find(|len| len.to_string().len() + rest.len() == *len)
+        .unwrap();
     format!("{len}{rest}").into_bytes()
 }
 
 /// A sparse file in GNU's old form.
 pub fn gnu_sparse(name: &str, size: u64, parts: &[(u64, u64)], stored: &[u8]) -> Vec<u8> {
     let field = |at: usize, value: u64| (at, size_field(value));
-    let parts = parts.iter().enumerate().flat_map(|(number, &(offset, len))| [field(386 + 24 * number, offset), field(398 + 24 * number, len)]);
+    let parts = parts.iter().enumerate().flat_map(|(number, &(offset, len))| {
+        [field(386 + 24 * number, offset), field(398 + 24 * number, len)]
+    });
     let more: Vec<_> = parts.chain([field(483, size)]).collect();
     [header(name, stored.len() as u64, b'S', "", &more), padded(stored.to_vec())].concat()
 }
@@ -177,6 +201,10 @@ pub fn dump_before_pages(pages: u64) -> Vec<u8> {
     .concat()
 }
 
+pub fn symlink(name: &str, target: &str) -> Vec<u8> {
+    header(name, 0, b'2', target, &[])
+}
+
 pub fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 1).unwrap()
 }
@@ -190,7 +218,8 @@ pub fn open_all(all: Vec<Vec<u8>>, passenger: &mut dyn Passenger) -> Case {
     let mut case = Case::default();
     for (number, bytes) in all.into_iter().enumerate() {
         let name = format!("made-{number}");
-        let evidence = Evidence::from_source(name.clone(), Arc::new(bytes), &Context::default(), passenger).unwrap();
+        let evidence =
+            Evidence::from_source(name.clone(), Arc::new(bytes), &Context::default(), passenger).unwrap();
         case.add_opened(evidence, Locator::whole(Path::new(&name)));
     }
     case

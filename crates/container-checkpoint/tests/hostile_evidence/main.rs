@@ -6,7 +6,10 @@
 mod asked;
 mod bounds;
 mod documents;
+mod inner;
 mod links;
 mod made;
 mod pages;
+mod parents;
 mod sparse;
+mod zeros;

@@ -6,7 +6,9 @@ use crate::made::*;
 #[test]
 fn of_two_page_images_of_one_name_only_the_later_one_is_shown() {
     let twice = |second: &[u8]| {
-        let pages = [file("checkpoint/pages-1.img", &page("FORGED")), file("./checkpoint/pages-1.img", second)].concat();
+        let pages =
+            [file("checkpoint/pages-1.img", &page("FORGED")), file("./checkpoint/pages-1.img", second)]
+                .concat();
         ask_all_ways(&[dump_before_pages(1), pages, END.to_vec()].concat())
     };
     let seen = twice(&page("GENUINE"));
@@ -49,10 +51,17 @@ fn a_second_pass_numbers_members_as_the_first_one_did() {
 fn a_name_record_names_no_member_behind_damage() {
     let mut damaged = header("lost", 0, b'0', "", &[]);
     damaged[0] ^= 1;
-    let records = [record(b'L', b"checkpoint/pages-1.img\0"), record(b'x', &pax("path", "checkpoint/pages-1.img"))];
+    let records =
+        [record(b'L', b"checkpoint/pages-1.img\0"), record(b'x', &pax("path", "checkpoint/pages-1.img"))];
     for record in records {
         for between in [damaged.clone(), vec![0; 512]] {
-            let tar = [dump_before_pages(1), record.clone(), between, file("etc/other", &page("OTHER")), END.to_vec()];
+            let tar = [
+                dump_before_pages(1),
+                record.clone(),
+                between,
+                file("etc/other", &page("OTHER")),
+                END.to_vec(),
+            ];
             let seen = ask_all_ways(&tar.concat());
             assert!(seen.bytes.is_empty() && seen.gaps.len() == 1, "{seen:?}");
         }

@@ -19,13 +19,23 @@ fn holes_are_zeros_and_parts_are_in_their_places() {
     for write in FORMS {
         let sparse = write(NAME, 3 * 4096, &[(0, 4096), (8192, 4096)], &two_pages());
         let seen = ask_all_ways(&[dump_before_pages(3), sparse, END.to_vec()].concat());
-        assert_eq!((seen.pages(), seen.gaps.len()), (vec!["FIRST".into(), String::new(), "SECOND".into()], 0));
+        assert_eq!(
+            (seen.pages(), seen.gaps.len()),
+            (vec!["FIRST".into(), String::new(), "SECOND".into()], 0)
+        );
     }
 }
 
 #[test]
 fn the_oldest_pax_form_has_a_record_for_each_number() {
-    let numbers = [("size", 12288), ("numblocks", 2), ("offset", 4096), ("numbytes", 4096), ("offset", 8192), ("numbytes", 4096)];
+    let numbers = [
+        ("size", 12288),
+        ("numblocks", 2),
+        ("offset", 4096),
+        ("numbytes", 4096),
+        ("offset", 8192),
+        ("numbytes", 4096),
+    ];
     let records = numbers.map(|(key, value)| pax(&format!("GNU.sparse.{key}"), &value.to_string()));
     let sparse = [record(b'x', &records.concat()), file(NAME, &two_pages())].concat();
     let seen = ask_all_ways(&[dump_before_pages(3), sparse, END.to_vec()].concat());
@@ -45,7 +55,13 @@ fn what_a_cut_takes_away_is_no_hole() {
 
 #[test]
 fn contents_under_a_map_that_makes_no_sense_are_unknown() {
-    let maps: [&[(u64, u64)]; 5] = [&[(4096, 4096), (0, 4096)], &[(0, 4096)], &[(0, 12288)], &[(0, 4096), (8192, 8192)], &[(0, 8191), (8190, 1)]];
+    let maps: [&[(u64, u64)]; 5] = [
+        &[(4096, 4096), (0, 4096)],
+        &[(0, 4096)],
+        &[(0, 12288)],
+        &[(0, 4096), (8192, 8192)],
+        &[(0, 8191), (8190, 1)],
+    ];
     for write in FORMS {
         for map in maps {
             let sparse = write(NAME, 3 * 4096, map, &two_pages());
@@ -55,7 +71,10 @@ fn contents_under_a_map_that_makes_no_sense_are_unknown() {
             for bytes in [tar.clone(), zstd(&tar)] {
                 let case = open(bytes, &mut Nobody);
                 let index = case.evidences[0].evidence.index();
-                assert!(says(index, "sparse member") && index.members().any(|(.., member)| member.path == b"behind"));
+                assert!(
+                    says(index, "sparse member")
+                        && index.members().any(|(.., member)| member.path == b"behind")
+                );
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Raw images as JSON: the form of crit's JSON, for files that crit refuses. `docs/CRIT.md` describes it.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use super::decode::side;
 use super::decode::text::Text;
-use super::decode::{BUFFER, DecodeError, Options};
+use super::decode::{DecodeError, Options};
 use crate::raw::{RawImage, Value};
 
 /// Writes a raw image as JSON, without a newline at the end. Such a text cannot become an image again.
@@ -16,8 +16,7 @@ pub fn raw<W: Write>(image: &RawImage<'_>, options: &Options, out: &mut W) -> Re
     if let (Some((error, _)), false) = (&image.damage, options.salvage) {
         return Err(error.clone().into());
     }
-    let mut out = BufWriter::with_capacity(BUFFER, out);
-    let mut text = Text::new(&mut out, options.pretty);
+    let mut text = Text::new(out, options.pretty);
     begin(image, &mut text)?;
     write_members(&image.facts, options, &mut text)?;
     text.key("entries")?;
@@ -27,7 +26,7 @@ pub fn raw<W: Write>(image: &RawImage<'_>, options: &Options, out: &mut W) -> Re
     }
     text.end(b']')?;
     end(image, &mut text)?;
-    out.flush()?;
+    text.finish()?;
     image.damage.as_ref().map_or(Ok(()), |(error, _)| Err(error.clone().into()))
 }
 
@@ -48,6 +47,7 @@ pub fn raw_info<W: Write>(image: &RawImage<'_>, options: &Options, out: &mut W) 
         side::write_damage(error, None, &mut text)?;
     }
     text.end(b'}')?;
+    text.finish()?;
     image.damage.as_ref().map_or(Ok(()), |(error, _)| Err(error.clone().into()))
 }
 

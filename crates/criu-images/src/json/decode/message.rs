@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use super::DecodeError;
 use super::text::Text;
+use crate::flat::Flat;
 use crate::json::{pretty, quoted};
 use crate::schema::tables::{Field, Label};
 use crate::walk::{Scalar, Sink, names_of};
@@ -22,6 +23,21 @@ pub(crate) struct MessageText<'t, 'w, W: Write> {
 impl<'t, 'w, W: Write> MessageText<'t, 'w, W> {
     pub fn new(text: &'t mut Text<'w, W>, pretty: bool, big_endian: bool) -> Self {
         Self { text, pretty, big_endian, hex: Vec::new(), address: None }
+    }
+
+    /// Writes a message of single numbers.
+    pub fn flat(&mut self, flat: &Flat) -> Result<(), DecodeError> {
+        for (field, value) in flat.scalars() {
+            match value {
+                Scalar::Unsigned(number) if !self.pretty => self.text.unsigned_member(field.name, number)?,
+                value => {
+                    self.begin_field(field)?;
+                    self.scalar(field, value)?;
+                    self.end_field(field)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn integer(&mut self, field: &Field, number: i128) -> io::Result<()> {

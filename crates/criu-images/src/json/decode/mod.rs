@@ -5,20 +5,19 @@ mod message;
 pub(crate) mod side;
 pub(crate) mod text;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use crate::error::{Error, Place};
+use crate::flat::Flat;
 use crate::framing::{Image, RawEntry};
 use crate::kinds;
+use crate::payload::Payload;
 use crate::schema::messages;
 use crate::walk::Walker;
 use crate::wire::Fault;
 use message::MessageText;
 use side::Scratch;
 use text::Text;
-
-/// How much is written to the sink at once, in bytes. Texts are made of very small pieces.
-pub(crate) const BUFFER: usize = 64 << 10;
 
 /// How [`decode`] writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -60,31 +59,51 @@ impl From<Fault> for DecodeError {
 ///
 /// [`DecodeError::Image`] if the image is damaged: see [`Options::salvage`]. [`DecodeError::Write`] if `out` fails.
 pub fn decode<W: Write>(image: &Image<'_>, options: &Options, out: &mut W) -> Result<(), DecodeError> {
-    let mut scratch = Scratch::default();
-    let survey = survey(image, &mut scratch)?;
-    if let (Some((error, _)), false) = (&survey.damage, options.salvage) {
-        return Err(error.clone().into());
+    if !options.salvage {
+        for entry in image.raw_entries() {
+            check(&entry?)?;
+        }
     }
 
-    let mut out = BufWriter::with_capacity(BUFFER, out);
-    let mut text = Text::new(&mut out, options.pretty);
-    let mut walker = Walker::default();
+    let mut text = Text::new(out, options.pretty);
+    let (mut walker, mut scratch) = (Walker::default(), Scratch::default());
     text.begin(b'{')?;
     text.key("magic")?;
     text.string(magic_name(image).as_bytes())?;
     text.key("entries")?;
     text.begin(b'[')?;
-    for entry in image.raw_entries().take(survey.whole_entries) {
-        write_entry(&entry?, image, options, &mut walker, &mut text)?;
+    // JSON alone carries all of the image.
+    let mut plain = !side::odd_frame(image);
+    let mut damage = None;
+    let mut entries = image.raw_entries();
+    loop {
+        let offset = entries.offset();
+        let Some(entry) = entries.next() else { break };
+        let (entry, flat) = match entry.and_then(|entry| Ok((entry, check(&entry)?))) {
+            Ok(checked) => checked,
+            Err(error) => {
+                damage = Some((error, offset));
+                plain = false;
+                break;
+            }
+        };
+        plain = plain && (flat.is_some() || scratch.is_plain(&entry)?);
+        text.begin(b'{')?;
+        let mut message = MessageText::new(&mut text, options.pretty, image.is_big_endian());
+        match flat {
+            Some(flat) => message.flat(&flat)?,
+            None => walker.walk(entry.schema, entry.message, &mut message)?,
+        }
+        extra::write(&entry, options.nopl, &mut walker, &mut message)?;
+        text.end(b'}')?;
     }
     text.end(b']')?;
-    if !survey.plain {
-        let damage = survey.damage.as_ref().map(|(error, end)| (error, *end));
-        side::write(image, damage, &mut scratch, &mut text)?;
+    if !plain {
+        side::write(image, damage.as_ref().map(|(error, end)| (error, *end)), &mut scratch, &mut text)?;
     }
     text.end(b'}')?;
-    out.flush()?;
-    survey.damage.map_or(Ok(()), |(error, _)| Err(error.into()))
+    text.finish()?;
+    damage.map_or(Ok(()), |(error, _)| Err(error.into()))
 }
 
 /// Writes what `crit info` writes: the kind and the number of entries, without a newline at the end.
@@ -115,62 +134,27 @@ pub fn info<W: Write>(image: &Image<'_>, options: &Options, out: &mut W) -> Resu
         side::write_damage(error, None, &mut text)?;
     }
     text.end(b'}')?;
+    text.finish()?;
     damage.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// What a first pass over an image finds out.
-struct Survey {
-    /// How many entries are good.
-    whole_entries: usize,
-    /// What ended them, and where.
-    damage: Option<(Error, u64)>,
-    /// JSON alone carries all of the image.
-    plain: bool,
-}
-
-fn survey<'a>(image: &Image<'a>, scratch: &mut Scratch<'a>) -> Result<Survey, Fault> {
-    let mut survey = Survey { whole_entries: 0, damage: None, plain: !side::odd_frame(image) };
-    let mut entries = image.raw_entries();
-    loop {
-        let offset = entries.offset();
-        let Some(entry) = entries.next() else { return Ok(survey) };
-        match entry.and_then(|entry| check(&entry).map(|()| entry)) {
-            Ok(entry) => {
-                survey.whole_entries += 1;
-                survey.plain = survey.plain && scratch.is_plain(&entry)?;
-            }
-            Err(error) => {
-                survey.damage = Some((error, offset));
-                survey.plain = false;
-                return Ok(survey);
-            }
-        }
-    }
-}
-
 /// Checks required fields, and that a pagemap begins with its head: crit shows an address as the number of a file.
-fn check(entry: &RawEntry<'_>) -> Result<(), Error> {
+///
+/// Returns the message as one of single numbers if it is: then it is all good, and JSON carries all of it.
+pub(crate) fn check(entry: &RawEntry<'_>) -> Result<Option<Flat>, Error> {
     if entry.schema.is(&messages::PAGEMAP_HEAD) {
         crate::pagemap::check_head(entry)?;
     }
-    entry.check()
+    if entry.payload == Payload::None
+        && let Some(flat) = Flat::read(entry.schema, entry.message)
+    {
+        return Ok(Some(flat));
+    }
+    entry.check()?;
+    Ok(None)
 }
 
 /// Returns crit's name of the magic. Kinds that share a magic share the name.
 fn magic_name(image: &Image<'_>) -> &'static str {
     image.kind().magic.and_then(kinds::by_magic).unwrap_or(image.kind()).name
-}
-
-fn write_entry<'a, W: Write>(
-    entry: &RawEntry<'a>,
-    image: &Image<'a>,
-    options: &Options,
-    walker: &mut Walker<'a>,
-    text: &mut Text<'_, W>,
-) -> Result<(), DecodeError> {
-    text.begin(b'{')?;
-    let mut message = MessageText::new(text, options.pretty, image.is_big_endian());
-    walker.walk(entry.schema, entry.message, &mut message)?;
-    extra::write(entry, options.nopl, walker, &mut message)?;
-    Ok(text.end(b'}')?)
 }

@@ -10,16 +10,19 @@ mod value;
 use std::io::{self, BufWriter, Write};
 
 use crate::error::{Error, Place};
-use crate::json::decode::BUFFER;
+use crate::framing::RawEntry;
+use crate::json::decode::check;
 use crate::json::decode::extra::EXTRA;
 use crate::json::decode::side::KEY;
 use crate::json::writer::MessageWriter;
 use crate::kinds::{self, Entries, Head, Kind};
 use crate::payload::{self, Reader};
-use crate::required;
 use message::{Builder, Misfit};
 use parse::{Json, Object, Parser};
 use side::Side;
+
+/// How much is written to the sink at once, in bytes.
+const BUFFER: usize = 64 << 10;
 
 /// Why a text could not become an image.
 #[derive(Debug, thiserror::Error)]
@@ -230,7 +233,6 @@ impl<W: Write> ImageWriter<'_, W> {
         }
         let message = std::mem::take(&mut self.message.bytes);
         let place = Place { kind: kind.name, entry: self.entries, offset: self.offset + 4 };
-        required::check(schema, &message, place)?;
         let length =
             u32::try_from(message.len()).map_err(|_| Misfit::new(&path, "a message of more than 4 GiB"))?;
 
@@ -241,11 +243,15 @@ impl<W: Write> ImageWriter<'_, W> {
             self.chunked = payload::is_chunked(schema, &message, behind)?;
         }
         let reader = Reader { rest: &after, place: behind, big_endian: self.builder.big_endian };
-        let (_, taken) = payload::read(kind.payload, schema, &message, self.chunked, reader)?;
+        let (payload, taken) = payload::read(kind.payload, schema, &message, self.chunked, reader)?;
         if taken != after.len() {
             let why = format!("{} bytes, but the entry says {taken}", after.len());
             return Err(Misfit::new(&format!("{path}.{EXTRA}"), why).into());
         }
+        // What was written has to be what decoding takes for good, messages of a queue included.
+        let written =
+            RawEntry { index: self.entries, offset: self.offset, kind, schema, message: &message, payload };
+        check(&written)?;
         self.word(length)?;
         self.put(&message)?;
         self.put(&after)?;
