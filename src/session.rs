@@ -1,6 +1,7 @@
 //! What a command works with: the voice, the readers' context, the evidence that was given.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::{Args, ValueHint};
@@ -12,7 +13,7 @@ use container_checkpoint::gap::{Findings, Gap, Note};
 use container_checkpoint::memory::{Question, Ride};
 use container_checkpoint::naming::Locator;
 use serde_json::{Map, Value};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 use crate::cli::GlobalOptions;
@@ -71,6 +72,8 @@ impl<'u> Session<'u> {
             flag::register_conditional_shutdown(signal, 128 + signal, self.context.cancel.clone())?;
             flag::register(signal, self.context.cancel.clone())?;
         }
+        // Caught, so that a write beyond the limit on the size of files is an error as that on a full disk is.
+        flag::register(SIGXFSZ, Arc::default())?;
         Ok(())
     }
 

@@ -172,6 +172,20 @@ fn a_core_of_a_machine_that_is_not_written_is_refused_by_its_name() {
     assert!(names(&directory).is_empty());
 }
 
+/// The shell's limit is in blocks of 512 or 1024 bytes: less than a core either way.
+#[test]
+fn nothing_is_left_of_a_core_that_is_larger_than_files_may_be() {
+    let directory = TempDir::new().unwrap();
+    let script = format!("ulimit -f 64; exec {} coredump -o cores \"$0\"", env!("CARGO_BIN_EXE_coldcase"));
+    let evidence = std::path::absolute(testdata("tiny.tar")).unwrap();
+    let mut shell = std::process::Command::new("sh");
+    let ran = shell.current_dir(directory.path()).args(["-c", &script]).arg(evidence).output().unwrap();
+    let told = String::from_utf8_lossy(&ran.stderr);
+    assert_eq!(ran.status.code(), Some(3), "{:?}: {told}", ran.status);
+    assert!(told.contains("its memory is larger than a file can be"), "{told}");
+    assert_eq!(names(&directory), BTreeSet::new());
+}
+
 /// Asserts that each byte of our core is that of gdb's core of the same frozen process, but where it can't be.
 #[track_caller]
 fn assert_same_memory(ours: &Core<'_>, reference: &Core<'_>, volatile: &BTreeSet<u64>, about: &str) {

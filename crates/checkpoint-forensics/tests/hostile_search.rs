@@ -301,17 +301,13 @@ fn the_shortest_match_ends_where_memory_says() {
     compare(r"x9\b[ _]?", false);
 }
 
-// Shows finding F40 of the review: a view that ends where another process's goes on.
 #[test]
-#[ignore = "F40: the edges of a view inside a segment are no edges of memory yet"]
 fn what_others_see_beyond_a_view_changes_nothing_in_it() {
     compare(r"\bfoo", true);
     compare("[a-z]+", true);
 }
 
-// Shows finding F41 of the review.
 #[test]
-#[ignore = "F41: behind a match over a seam the scan is not resynchronised yet"]
 fn pieces_that_repeat_are_counted_from_the_front() {
     compare("aaa", false);
     compare("[a-z]{3}", false);

@@ -34,7 +34,7 @@ impl Search {
         all
     }
 
-    /// A hit inside a segment, for each process that sees all of it, and to which no seam says otherwise.
+    /// A hit inside a segment, for each process to which no seam says otherwise.
     fn within(
         &self,
         number: usize,
@@ -45,20 +45,16 @@ impl Search {
         found: &mut ByPlace,
     ) {
         let segment = &self.plan.segments[number];
-        let (start, len) = (segment.offset + hit.at, hit.text.len() as u64);
-        let began = segment.views.partition_point(|view| view.offset <= start);
-        for view in segment.views[..began].iter().filter(|view| start + len <= view.offset + view.len) {
-            let (pid, at) = (memory.spaces[view.space].pid, view.address + (start - view.offset));
+        let (offset, len) = (segment.offset + hit.at, hit.text.len() as u64);
+        for view in &segment.views {
+            let (pid, at) = (memory.spaces[view.space].pid, view.address + hit.at);
             if !lived(pid) || !decided.keeps(view.space, at, len) {
                 continue;
             }
-            let one = found.entry((segment.object, start, hit.text.len())).or_insert_with(|| {
+            let one = found.entry((segment.object, offset, hit.text.len())).or_insert_with(|| {
                 let (mut before, mut after) = (hit.before.clone(), hit.after.clone());
-                // A part of the context that another process sees is not this one's.
-                before.drain(..before.len().saturating_sub((start - view.offset) as usize));
-                after.truncate(usize::try_from(view.offset + view.len - start - len).unwrap_or(usize::MAX));
                 self.widen(view.space, at, len, &mut before, &mut after);
-                one(memory, segment.object, start, hit.text.clone(), before, after)
+                one(memory, segment.object, offset, hit.text.clone(), before, after)
             });
             one.sightings.push((pid, VirtualAddress(at)));
         }

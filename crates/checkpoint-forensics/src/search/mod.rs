@@ -95,13 +95,16 @@ impl Found {
     }
 }
 
+/// More threads than this share no work.
+const THREADS_MAX: usize = 1024;
+
 impl Search {
     /// Prepares a search.
     pub fn new(options: Options) -> Self {
         let scanner = Scanner {
             pattern: options.pattern.clone(),
             context: options.context,
-            threads: options.threads.max(1),
+            threads: options.threads.clamp(1, THREADS_MAX),
         };
         Self {
             options,

@@ -4,36 +4,40 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{AddressSpace, Extent, Memory, ObjectId, Place, Want};
+use container_checkpoint::memory::{AddressSpace, Memory, ObjectId, Place, Want};
 
 /// The most memory that the bytes around seams may take together, in bytes.
 const WINDOWS_MAX: u64 = 256 << 20;
 /// The most views that are kept: 32 bytes each.
 const VIEWS_MAX: usize = 20_000_000;
 
-/// Bytes that lie in one piece in a page image and are seen as one, and all who see them or a part of them.
+/// Bytes that lie in one piece in a page image, and all who see them: as a whole, each of them.
 #[derive(Clone, Debug)]
 pub(super) struct Segment {
     pub(super) object: ObjectId,
     pub(super) offset: u64,
     pub(super) len: u64,
-    /// Ascending by offset.
     pub(super) views: Vec<View>,
 }
 
-/// A part of a page image as a process sees it.
+/// Who sees a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct View {
-    /// Where it begins in the image.
-    pub(super) offset: u64,
-    pub(super) len: u64,
     /// The process: number of its address space.
     pub(super) space: usize,
     /// The address at which it sees the first byte.
     pub(super) address: u64,
 }
 
-/// A place where addresses go on and the image does not.
+/// A part of a page image as a process sees it, in one piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Part {
+    offset: u64,
+    len: u64,
+    view: View,
+}
+
+/// A place where addresses go on and a segment does not: the image doesn't, or somebody else sees less of it.
 #[derive(Clone, Debug)]
 pub(super) struct Seam {
     /// Number of the address space.
@@ -42,7 +46,7 @@ pub(super) struct Seam {
     pub(super) at: u64,
     /// The addresses around it that are looked at: within the run of stored memory.
     pub(super) window: Range<u64>,
-    /// Whether the window begins where the run does.
+    /// Whether the window begins where the run of stored memory does.
     pub(super) from_run_start: bool,
 }
 
@@ -61,19 +65,25 @@ pub(super) struct Plan {
     pub(super) wants: Vec<Want>,
 }
 
+impl Seam {
+    /// In front of what a process sees; the window is for later, when it is known how many there are.
+    fn at(View { space, address }: View) -> Self {
+        Self { space, at: address, window: address..address, from_run_start: false }
+    }
+}
+
 impl Plan {
     /// Plans for the processes that `chosen` accepts; seams are looked at over `reach` bytes on either side, or fewer where there are so many that the bytes around
     /// them would not fit into memory.
     pub(super) fn new(memory: &Memory, reach: u64, chosen: &dyn Fn(Pid) -> bool) -> Self {
         let mut plan = Self::default();
-        let mut by_object: BTreeMap<ObjectId, Vec<View>> = BTreeMap::new();
+        let mut by_object: BTreeMap<ObjectId, Vec<Part>> = BTreeMap::new();
         let mut views = 0;
         for (number, space) in memory.spaces.iter().enumerate().filter(|(_, space)| chosen(space.pid)) {
-            let mut previous: Option<Extent> = None;
-            let mut run_start = 0;
+            let mut end = None;
             for extent in &space.stored {
                 let Place::Image(object, offset) = extent.place else {
-                    previous = None;
+                    end = None;
                     continue;
                 };
                 views += 1;
@@ -81,30 +91,18 @@ impl Plan {
                     plan.is_cut = true;
                     break;
                 }
-                by_object.entry(object).or_default().push(View {
-                    offset,
-                    len: extent.len,
-                    space: number,
-                    address: extent.start,
-                });
-                match previous {
-                    Some(before) if before.end() == extent.start => {
-                        let window = run_start..extent.start;
-                        plan.seams.push(Seam {
-                            space: number,
-                            at: extent.start,
-                            window,
-                            from_run_start: true,
-                        });
-                    }
-                    _ => run_start = extent.start,
+                let view = View { space: number, address: extent.start };
+                by_object.entry(object).or_default().push(Part { offset, len: extent.len, view });
+                if end == Some(extent.start) {
+                    plan.seams.push(Seam::at(view));
                 }
-                previous = Some(extent);
+                end = Some(extent.end());
             }
         }
-        for (object, views) in by_object {
-            plan.add_segments(object, views);
+        for (object, parts) in by_object {
+            plan.add_segments(object, parts, VIEWS_MAX);
         }
+        plan.seams.sort_unstable_by_key(|seam| (seam.space, seam.at));
         plan.reach = reach.min(WINDOWS_MAX / 2 / (plan.seams.len() as u64).max(1));
         let of_segment =
             |segment: &Segment| Want { object: segment.object, offset: segment.offset, len: segment.len };
@@ -115,43 +113,68 @@ impl Plan {
         plan
     }
 
-    /// Joins views of one image that overlap. Where one ends and the next begins nobody sees the bytes as going on: nothing is joined there.
-    fn add_segments(&mut self, object: ObjectId, mut views: Vec<View>) {
-        views.sort_unstable();
-        for view in views {
-            let end = view.offset.saturating_add(view.len);
-            match self.segments.last_mut() {
-                Some(segment) if segment.object == object && view.offset < segment.offset + segment.len => {
-                    segment.len = segment.len.max(end - segment.offset);
-                    segment.views.push(view);
+    /// Cuts an image wherever somebody's part begins or ends, so that what one process sees is never searched with what only another one sees.
+    /// Where a part goes on over a cut there is a seam.
+    fn add_segments(&mut self, object: ObjectId, mut parts: Vec<Part>, most: usize) {
+        let mut cuts: Vec<u64> =
+            parts.iter().flat_map(|part| [part.offset, part.offset + part.len]).collect();
+        cuts.sort_unstable();
+        cuts.dedup();
+        parts.sort_unstable();
+        let mut segments: BTreeMap<u64, Segment> = BTreeMap::new();
+        let mut views = 0;
+        for Part { offset, len, view } in parts {
+            let first = cuts.partition_point(|cut| *cut <= offset);
+            let mut start = offset;
+            for &end in cuts[first..].iter().take_while(|cut| **cut <= offset + len) {
+                views += 1;
+                if views > most {
+                    self.is_cut = true;
+                    return;
                 }
-                _ => self.segments.push(Segment {
-                    object,
-                    offset: view.offset,
-                    len: end - view.offset,
-                    views: vec![view],
-                }),
+                let view = View { address: view.address + (start - offset), ..view };
+                if start > offset {
+                    self.seams.push(Seam::at(view));
+                }
+                let new = || Segment { object, offset: start, len: end - start, views: Vec::new() };
+                segments.entry(start).or_insert_with(new).views.push(view);
+                start = end;
             }
         }
+        self.segments.extend(segments.into_values());
     }
 
     fn want_window(&mut self, number: usize, space: &AddressSpace) {
         let reach = self.reach;
         let seam = &mut self.seams[number];
-        let start = seam.at.saturating_sub(reach).max(seam.window.start);
-        seam.from_run_start = start == seam.window.start;
-        let window = start..seam.at.saturating_add(reach);
-        let mut end = window.start;
-        for extent in space.stored.within(window.clone()) {
-            let Place::Image(object, offset) = extent.place else { break };
-            if extent.start != end {
-                break; // a hole ends the window
+        let is_stored = |at: u64| {
+            let part = space.stored.within(at..at.saturating_add(1)).next();
+            part.is_some_and(|part| matches!(part.place, Place::Image(..)))
+        };
+        let mut window = seam.at.saturating_sub(reach)..seam.at.saturating_sub(reach);
+        seam.from_run_start = window.start == 0 || !is_stored(window.start - 1);
+        let mut parts = Vec::new();
+        for extent in space.stored.within(window.start..seam.at.saturating_add(reach)) {
+            let is_image = matches!(extent.place, Place::Image(..));
+            if extent.start != window.end || !is_image {
+                if window.end >= seam.at {
+                    break; // a hole ends the window
+                }
+                parts.clear(); // a hole in front of the seam begins it anew
+                let start = if is_image { extent.start } else { extent.end() };
+                window = start..start;
+                seam.from_run_start = true;
             }
-            self.window_parts.push((number, (extent.start - window.start) as usize));
-            self.wants.push(Want { object, offset, len: extent.len });
-            end = extent.end();
+            if let Place::Image(object, offset) = extent.place {
+                parts.push((extent.start, Want { object, offset, len: extent.len }));
+                window.end = extent.end();
+            }
         }
-        self.seams[number].window = window.start..end;
+        for (start, want) in parts {
+            self.window_parts.push((number, (start - window.start) as usize));
+            self.wants.push(want);
+        }
+        seam.window = window;
     }
 
     /// The number of the seam in front of an address of a process.

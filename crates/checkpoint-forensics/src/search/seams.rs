@@ -41,6 +41,12 @@ impl Decided {
         !self.none.contains(&(space, address)) && !touched().unwrap_or(false)
     }
 
+    /// The addresses of the last match at a seam that begins in front of an address.
+    fn last_before(&self, space: usize, address: u64) -> Option<(u64, u64)> {
+        let (start, len) = self.covered.get(&space)?.range(..address).next_back()?;
+        Some((*start, start + len))
+    }
+
     /// Adds a match, unless it is known: one over two seams is found at both.
     fn add(&mut self, found: AtSeam) {
         let len = found.text.len() as u64;
@@ -73,31 +79,47 @@ impl Search {
         let earliest = if is_start || !looks_around { 0 } else { LOOK_BEHIND.min(middle) };
 
         let before = self.last_hit_before(memory, seam.space, seam.at);
+        let before = before.filter(|&(start, end)| decided.keeps(seam.space, start, end - start));
         let ends_here = before.filter(|&(start, end)| end == seam.at && start >= first + earliest as u64);
-        let from = match (ends_here, before) {
+        let by_hits = match (ends_here, before) {
             (Some((start, _)), _) => start,
             (None, Some((_, end))) => end,
             (None, None) => 0,
         };
+        let by_seams = match decided.last_before(seam.space, seam.at) {
+            Some((start, end)) if end > seam.at => start,
+            Some((_, end)) => end,
+            None => 0,
+        };
+        let from = by_hits.max(by_seams);
         let mut at = (from.saturating_sub(first) as usize).max(earliest);
         let mut is_confirmed = false;
         let mut starts_behind = false;
-        while let Some((start, end)) =
-            self.options.pattern.find_at(bytes, at).filter(|&(start, _)| start <= middle)
-        {
+        // Behind a match that the segment's own scan can't have had, matches are others than its own until both meet.
+        let mut is_apart = false;
+        let is_cut_behind = seam.window.end == seam.at.saturating_add(self.plan.reach);
+        while let Some((start, end)) = self.options.pattern.find_at(bytes, at) {
             at = end;
             let address = first + start as u64;
+            if start > middle {
+                let is_known = self.hit_at(memory, seam.space, address) == Some(end - start);
+                let is_sure = end < bytes.len() || !is_cut_behind;
+                if !is_apart || is_known || !is_sure {
+                    break;
+                }
+                decided.add(self.at_seam(seam.space, address, bytes, start, end));
+                continue;
+            }
             let same = ends_here == Some((address, first + end as u64));
             is_confirmed |= same;
-            if start == middle {
-                starts_behind = true;
-            }
+            starts_behind |= start == middle;
             let is_across = start < middle && middle < end;
             let is_new = looks_around
                 && !same
-                && (end == middle || (start == middle && !self.hit_begins_at(memory, seam.space, seam.at)));
+                && (end == middle || (start == middle && self.hit_at(memory, seam.space, seam.at).is_none()));
             if is_across || is_new {
                 decided.add(self.at_seam(seam.space, address, bytes, start, end));
+                is_apart = true;
             }
         }
         if let Some((start, _)) = ends_here
@@ -132,12 +154,12 @@ impl Search {
         Some((start, start + hit.text.len() as u64))
     }
 
-    fn hit_begins_at(&self, memory: &Memory, space: usize, address: u64) -> bool {
-        let begins = || {
-            let (segment, place) = self.place(memory, space, address)?;
-            self.found.hits.get(&segment)?.binary_search_by_key(&place, |hit| hit.at).ok()
-        };
-        begins().is_some()
+    /// The length of the hit that begins at an address in its segment.
+    fn hit_at(&self, memory: &Memory, space: usize, address: u64) -> Option<usize> {
+        let (segment, place) = self.place(memory, space, address)?;
+        let hits = self.found.hits.get(&segment)?;
+        let number = hits.binary_search_by_key(&place, |hit| hit.at).ok()?;
+        Some(hits[number].text.len())
     }
 
     /// The segment in which a process sees an address, and where in it.
