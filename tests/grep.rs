@@ -275,3 +275,10 @@ fn memory_that_several_processes_share_is_one_row_and_a_record_for_each() {
     assert_eq!(rows.len(), 1, "{}", table.told());
     assert!(rows[0].starts_with("8, 27 "), "{}", rows[0]);
 }
+
+#[test]
+fn what_could_not_be_searched_is_not_counted_as_zero() {
+    let ran = coldcase(&["grep", "-c", "x", "/dev/null"]).run().ends_with(2);
+    assert_eq!(ran.text(), "");
+    assert!(!ran.stderr.contains("places in memory"), "{}", ran.told());
+}

@@ -19,7 +19,7 @@ use crate::session::{EvidenceArgs, Outcome, Session};
 
 /// Write ELF cores of the processes, for gdb and other debuggers
 ///
-/// Each live process becomes `core.PID`: registers as in the images, threads, auxiliary vector, mapped files, and all memory that the images hold. What they don't hold
+/// Each live process of x86-64 becomes `core.PID`: registers as in the images, threads, auxiliary vector, mapped files, and all memory that the images hold. What they don't hold
 /// is not in the core, and a debugger says so instead of showing zeros; pages of files that were never written to come from the files themselves (give
 /// gdb the container's root with `set sysroot`). Cores are the memory of the victim: they are readable to you alone.
 #[derive(Args, Debug)]

@@ -221,6 +221,9 @@ fn print_table(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
 }
 
 fn print_counts(session: &Session<'_>, all: &[Answers<'_>]) -> Outcome {
+    if all.is_empty() {
+        return Ok(()); // nothing was searched: no count is not a count of zero
+    }
     let several = all.len() > 1;
     let mut table = Table::new([
         Column::wrapped("EVIDENCE"),
