@@ -260,6 +260,37 @@ fn traces_of_the_intrusion_are_found_with_process_address_image_and_offset() {
     }
 }
 
+/// Each choice of mappings gives the matches of the whole that lie in such mappings, and only these.
+#[test]
+fn a_choice_of_mappings_and_addresses_gives_the_matches_that_lie_there() {
+    let kitchen = testdata("kitchen.tar.zst");
+    let found = |choice: &[&str]| {
+        let arguments =
+            [&["grep", "--format=jsonl", "-C0", "NEEDLE_[a-z0-9_]+", &kitchen][..], choice].concat();
+        coldcase(&arguments).run().records().records
+    };
+    let all = found(&[]);
+    type Fits = fn(&Value) -> bool;
+    let kind: Fits = |it| it["mapping"]["kind"] == "heap" || it["mapping"]["kind"] == "stack";
+    let permissions: Fits = |it| it["mapping"]["permissions"].as_str().unwrap().starts_with("rwx");
+    let file: Fits = |it| it["mapping"]["file"].as_str().is_some_and(|file| file.contains("ghost-priv.bin"));
+    let both: Fits = |it| it["mapping"]["kind"] == "anonymous" && it["pid"] == 2;
+    let addresses: Fits = |it| (0x27f5_d000..0x27f6_0000).contains(&number(it["address"].as_str().unwrap()));
+    for (choice, fits) in [
+        (&["--mapping", "heap", "--mapping=stack"][..], kind),
+        (&["--mapping", "rwx"], permissions),
+        (&["--mapping", "ghost-priv.bin"], file),
+        (&["--mapping", "/var/tmp/ghost-priv.bin"], file),
+        (&["--mapping", "anonymous", "--pid", "2"], both),
+        (&["--range", "27f5d000-27f60000"], addresses),
+        (&["--range", "0x27f5d000-0x27f60000", "--mapping", "heap", "--mapping", "rw-p"], addresses),
+    ] {
+        let expected: Vec<Value> = all.iter().filter(|it| fits(it)).cloned().collect();
+        assert!(!expected.is_empty() && expected.len() < all.len(), "{choice:?}");
+        assert_eq!(found(choice), expected, "{choice:?}");
+    }
+}
+
 #[test]
 fn memory_that_several_processes_share_is_one_row_and_a_record_for_each() {
     let truth = Truth::of("kitchen");

@@ -17,6 +17,7 @@ use container_checkpoint::model::Model;
 use serde_json::{Map, Value, json};
 
 use super::mapping::{mapping_json, mapping_text};
+use super::selection::SelectionArgs;
 use crate::exit::Answer;
 use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
@@ -49,9 +50,8 @@ pub struct GrepArgs {
     #[arg(long, short)]
     ignore_case: bool,
 
-    /// Only look at this process; may be given several times
-    #[arg(long, short, value_name = "PID")]
-    pid: Vec<u32>,
+    #[command(flatten)]
+    selection: SelectionArgs,
 
     /// Print only how many matches each process has
     #[arg(long, short)]
@@ -131,7 +131,7 @@ fn options(session: &Session<'_>, args: &GrepArgs) -> anyhow::Result<Options> {
     };
     Ok(Options {
         pattern: pattern.hint("-F takes the pattern as a text; in a regular expression \\xNN is a byte")?,
-        pids: args.pid.iter().copied().map(Pid).collect(),
+        selection: args.selection.selection(),
         context: args.context,
         most: args.max_matches.max(1),
         threads: session.context.threads,
@@ -159,7 +159,7 @@ fn gather<'c>(checkpoint: Checkpoint<'c>, answered: Answered<Search>, args: &Gre
         );
         findings.gap("matches", "memory", why);
     }
-    for pid in args.pid.iter().copied().map(Pid) {
+    for pid in args.selection.pid.iter().copied().map(Pid) {
         if memory.space(pid).is_none() {
             findings.gap("memory", format!("pid {pid}"), "the dump has no memory of such a process");
         }

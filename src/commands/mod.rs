@@ -10,6 +10,7 @@ mod list;
 mod mapping;
 mod rootfs;
 
+mod selection;
 mod show;
 mod summary;
 

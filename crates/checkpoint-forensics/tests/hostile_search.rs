@@ -13,7 +13,7 @@ use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::{Evidence, Nobody};
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{self, Ride};
+use container_checkpoint::memory::{self, Ride, Selection};
 use container_checkpoint::naming::Locator;
 use regex::bytes::RegexBuilder;
 
@@ -206,7 +206,7 @@ impl Memory {
 type Sighting = (u32, u64, Vec<u8>);
 
 fn found(archive: Vec<u8>, pattern: Pattern, threads: usize) -> BTreeSet<Sighting> {
-    let options = Options { pattern, pids: Vec::new(), context: 5, most: usize::MAX, threads };
+    let options = Options { pattern, selection: Selection::default(), context: 5, most: usize::MAX, threads };
     let make = || Search::new(options.clone());
     let context = Context::default();
     let packed = archive.starts_with(b"\x1f\x8b");

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use container_checkpoint::ids::{Pid, VirtualAddress};
-use container_checkpoint::memory::{Memory, Question, Want};
+use container_checkpoint::memory::{Memory, Question, Selection, Want};
 
 pub use pattern::{Pattern, PatternError, REGEX_REACH};
 use plan::Plan;
@@ -30,8 +30,8 @@ const KEPT_MAX: usize = 256 << 20;
 pub struct Options {
     /// What to look for.
     pub pattern: Pattern,
-    /// Only in the memory of these processes; all when empty.
-    pub pids: Vec<Pid>,
+    /// Where to look.
+    pub selection: Selection,
     /// How many bytes before and behind a match are kept.
     pub context: usize,
     /// The most matches that are kept; what goes beyond is said to.
@@ -145,9 +145,7 @@ impl Search {
 
 impl Question for Search {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        let pids = &self.options.pids;
-        let chosen = |pid: Pid| pids.is_empty() || pids.contains(&pid);
-        self.plan = Plan::new(memory, self.scanner.reach() as u64, &chosen);
+        self.plan = Plan::new(memory, self.scanner.reach() as u64, &self.options.selection);
         let len = |seam: &plan::Seam| (seam.window.end - seam.window.start) as usize;
         self.windows = self.plan.seams.iter().map(|seam| Window::new(len(seam))).collect();
         self.stretches.clear();

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{AddressSpace, Memory, ObjectId, Place, Want};
+use container_checkpoint::memory::{AddressSpace, Memory, ObjectId, Place, Selection, Want};
 
 /// The most memory that the bytes around seams may take together, in bytes.
 const WINDOWS_MAX: u64 = 256 << 20;
@@ -57,6 +56,8 @@ pub(super) struct Plan {
     pub(super) reach: u64,
     /// Set when there are more views of stored memory than may be kept: the rest is not searched.
     pub(super) is_cut: bool,
+    /// The chosen addresses of each address space.
+    chosen: Vec<Vec<Range<u64>>>,
     pub(super) segments: Vec<Segment>,
     /// Ascending by process and address.
     pub(super) seams: Vec<Seam>,
@@ -73,31 +74,35 @@ impl Seam {
 }
 
 impl Plan {
-    /// Plans for the processes that `chosen` accepts; seams are looked at over `reach` bytes on either side, or fewer where there are so many that the bytes around
+    /// Plans for the memory that is chosen; seams are looked at over `reach` bytes on either side, or fewer where there are so many that the bytes around
     /// them would not fit into memory.
-    pub(super) fn new(memory: &Memory, reach: u64, chosen: &dyn Fn(Pid) -> bool) -> Self {
+    pub(super) fn new(memory: &Memory, reach: u64, selection: &Selection) -> Self {
         let mut plan = Self::default();
         let mut by_object: BTreeMap<ObjectId, Vec<Part>> = BTreeMap::new();
         let mut views = 0;
-        for (number, space) in memory.spaces.iter().enumerate().filter(|(_, space)| chosen(space.pid)) {
-            let mut end = None;
-            for extent in &space.stored {
-                let Place::Image(object, offset) = extent.place else {
-                    end = None;
-                    continue;
-                };
-                views += 1;
-                if views > VIEWS_MAX {
-                    plan.is_cut = true;
-                    break;
+        for (number, space) in memory.spaces.iter().enumerate() {
+            let chosen = selection.of(memory, space);
+            'space: for range in &chosen {
+                let mut end = None;
+                for extent in space.stored.within(range.clone()) {
+                    let Place::Image(object, offset) = extent.place else {
+                        end = None;
+                        continue;
+                    };
+                    views += 1;
+                    if views > VIEWS_MAX {
+                        plan.is_cut = true;
+                        break 'space;
+                    }
+                    let view = View { space: number, address: extent.start };
+                    by_object.entry(object).or_default().push(Part { offset, len: extent.len, view });
+                    if end == Some(extent.start) {
+                        plan.seams.push(Seam::at(view));
+                    }
+                    end = Some(extent.end());
                 }
-                let view = View { space: number, address: extent.start };
-                by_object.entry(object).or_default().push(Part { offset, len: extent.len, view });
-                if end == Some(extent.start) {
-                    plan.seams.push(Seam::at(view));
-                }
-                end = Some(extent.end());
             }
+            plan.chosen.push(chosen);
         }
         for (object, parts) in by_object {
             plan.add_segments(object, parts, VIEWS_MAX);
@@ -147,14 +152,17 @@ impl Plan {
     fn want_window(&mut self, number: usize, space: &AddressSpace) {
         let reach = self.reach;
         let seam = &mut self.seams[number];
+        let chosen = &self.chosen[seam.space];
+        let chosen = &chosen[chosen.partition_point(|range| range.end <= seam.at)];
         let is_stored = |at: u64| {
             let part = space.stored.within(at..at.saturating_add(1)).next();
             part.is_some_and(|part| matches!(part.place, Place::Image(..)))
         };
-        let mut window = seam.at.saturating_sub(reach)..seam.at.saturating_sub(reach);
-        seam.from_run_start = window.start == 0 || !is_stored(window.start - 1);
+        let start = seam.at.saturating_sub(reach).max(chosen.start);
+        let mut window = start..start;
+        seam.from_run_start = start == chosen.start || !is_stored(start - 1);
         let mut parts = Vec::new();
-        for extent in space.stored.within(window.start..seam.at.saturating_add(reach)) {
+        for extent in space.stored.within(start..seam.at.saturating_add(reach).min(chosen.end)) {
             let is_image = matches!(extent.place, Place::Image(..));
             if extent.start != window.end || !is_image {
                 if window.end >= seam.at {

@@ -9,6 +9,7 @@ mod pagemaps;
 mod parents;
 mod question;
 mod ride;
+mod selection;
 mod space;
 mod stored;
 mod visit;
@@ -18,6 +19,7 @@ pub use extent::{Extent, Extents, Missing, ObjectId, Place};
 pub use parents::ancestry;
 pub use question::{Answered, Question, answer};
 pub use ride::Ride;
+pub use selection::Selection;
 pub use space::AddressSpace;
 pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
@@ -25,6 +27,7 @@ pub use visit::Want;
 use crate::case::{Case, DumpId};
 use crate::files::FileSet;
 use crate::gap::Findings;
+use crate::model::{Files, files_of};
 use pagemaps::Pagemaps;
 
 /// The address spaces of one dump.
@@ -33,6 +36,8 @@ pub struct Memory {
     /// One for each process that has a pagemap or mappings, ascending by pid. Left-over images of another dump are among them:
     /// the process tree says who lived.
     pub spaces: Vec<AddressSpace>,
+    /// The files behind mappings.
+    pub files: Files,
     /// The page images that extents point into.
     pub objects: Vec<Object>,
     /// The dump itself, then its parents, as numbers in the case; empty while a stream still goes by.
@@ -86,13 +91,12 @@ impl Memory {
     /// The address spaces from the images of a dump and its parents, nearest first.
     pub(crate) fn assemble(chain: &[Ancestor<'_>]) -> Self {
         let mut pagemaps = Pagemaps::new(chain);
-        let spaces = match chain.first() {
-            Some(dump) => space::all(dump.files, &mut pagemaps),
-            None => Vec::new(),
-        };
+        let files = chain.first().map_or_else(Files::default, |dump| files_of(dump.files));
+        let spaces =
+            chain.first().map_or_else(Vec::new, |dump| space::all(dump.files, &files, &mut pagemaps));
         let Pagemaps { objects, mut findings, names_parent, .. } = pagemaps;
         findings.settle();
-        Self { spaces, objects, ancestry: Vec::new(), findings, names_parent }
+        Self { spaces, files, objects, ancestry: Vec::new(), findings, names_parent }
     }
 
     /// Whether another one has the same bytes at the same addresses in the same images: an answer from one is an answer from the other.

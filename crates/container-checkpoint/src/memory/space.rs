@@ -10,7 +10,7 @@ use super::stored::{Stored, View};
 use crate::files::FileSet;
 use crate::gap::Field;
 use crate::ids::{Pid, VirtualAddress};
-use crate::model::{AddressMap, Files, Mapping, MappingKind, address_map, files_of};
+use crate::model::{AddressMap, Files, Mapping, MappingKind, address_map};
 
 /// One process's address space.
 #[derive(Clone, Debug)]
@@ -35,19 +35,18 @@ impl AddressSpace {
 }
 
 /// All address spaces of a dump, ascending by pid.
-pub(super) fn all(files: &dyn FileSet, pagemaps: &mut Pagemaps<'_>) -> Vec<AddressSpace> {
-    let table = files_of(files);
+pub(super) fn all(files: &dyn FileSet, table: &Files, pagemaps: &mut Pagemaps<'_>) -> Vec<AddressSpace> {
     let maps: BTreeMap<Pid, Option<AddressMap>> = pids(files)
         .into_iter()
         .map(|pid| {
-            let map = files.has(&format!("mm-{pid}.img")).then(|| address_map(files, pid, &table));
+            let map = files.has(&format!("mm-{pid}.img")).then(|| address_map(files, pid, table));
             (pid, map.and_then(|map| if let Field::Known(map) = map { Some(map) } else { None }))
         })
         .collect();
     // All tasks of a machine have one page size; a pre-dump, which has no mm images, shows it by its sizes.
     let common = maps.values().flatten().find_map(page_size).or_else(|| page_size_by_sizes(files));
     let mut shared = SharedObjects::default();
-    maps.into_iter().map(|(pid, map)| space(pid, map, common, &table, &mut shared, pagemaps)).collect()
+    maps.into_iter().map(|(pid, map)| space(pid, map, common, table, &mut shared, pagemaps)).collect()
 }
 
 fn space(

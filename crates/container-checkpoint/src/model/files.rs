@@ -14,6 +14,9 @@ use crate::ids::FileId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SharedObjectId(pub u64);
 
+/// `MAP_HUGETLB`, on all architectures but MIPS.
+const MAP_HUGETLB: u32 = 0x40000;
+
 /// All files that descriptors, mappings, executables and directories refer to (files.img, or the split images of
 /// CRIU up to 3.3).
 #[derive(Clone, Debug, Default)]
@@ -141,6 +144,45 @@ impl Files {
             MappingKind::FilePrivate | MappingKind::FileShared => self.with_path(id),
             _ => self.get(id),
         }
+    }
+
+    /// What is behind a mapping as `/proc/PID/maps` names it: a path (with ` (deleted)` if it is gone), `[heap]`,
+    /// `/memfd:NAME (deleted)`; nothing for private memory without a file. Where the images lack the name, a text in
+    /// brackets that no kernel prints.
+    pub fn mapping_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
+        let fixed: &[u8] = match mapping.kind {
+            MappingKind::Heap => b"[heap]",
+            MappingKind::Stack => b"[stack]",
+            MappingKind::Vdso => b"[vdso]",
+            MappingKind::Vvar => b"[vvar]",
+            MappingKind::Vsyscall => b"[vsyscall]",
+            MappingKind::Uprobes => b"[uprobes]",
+            MappingKind::AioRing => b"/[aio] (deleted)",
+            MappingKind::PacketRing => b"[packet ring]",
+            MappingKind::Plugin => b"[plugin]",
+            MappingKind::AnonymousPrivate if mapping.flags & MAP_HUGETLB != 0 => b"/anon_hugepage (deleted)",
+            MappingKind::AnonymousPrivate
+            | MappingKind::ShadowStack
+            | MappingKind::Guard
+            | MappingKind::Unknown => b"",
+            MappingKind::SysV => b"[SysV segment]",
+            MappingKind::FilePrivate | MappingKind::FileShared => {
+                let file = self.of_mapping(mapping).and_then(File::regular);
+                return file.map_or(Cow::Borrowed(b"[unknown file]"), |file| file.shown_path().into());
+            }
+            MappingKind::Memfd | MappingKind::AnonymousShared => {
+                let memfd = self.of_mapping(mapping).and_then(File::memfd);
+                let inode = memfd.and_then(|memfd| memfd.inode.known());
+                return match inode {
+                    Some(inode) => inode.shown_path().into(),
+                    None if mapping.kind == MappingKind::AnonymousShared => {
+                        Cow::Borrowed(b"/dev/zero (deleted)")
+                    }
+                    None => Cow::Borrowed(b"[unknown memory file]"),
+                };
+            }
+        };
+        Cow::Borrowed(fixed)
     }
 
     /// The shared object that a mapping shows, whose pages the dump has: shared memory without a name, a SysV segment

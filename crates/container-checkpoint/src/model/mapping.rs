@@ -119,6 +119,64 @@ pub enum MappingKind {
     Unknown,
 }
 
+/// The words for the kinds, in messages, in JSON and as users write them.
+const NAMES: [(MappingKind, &str); 18] = [
+    (MappingKind::Heap, "heap"),
+    (MappingKind::Stack, "stack"),
+    (MappingKind::Vdso, "vdso"),
+    (MappingKind::Vvar, "vvar"),
+    (MappingKind::Vsyscall, "vsyscall"),
+    (MappingKind::Uprobes, "uprobes"),
+    (MappingKind::AnonymousPrivate, "anonymous"),
+    (MappingKind::AnonymousShared, "shared"),
+    (MappingKind::FilePrivate, "file"),
+    (MappingKind::FileShared, "shared file"),
+    (MappingKind::Memfd, "memfd"),
+    (MappingKind::SysV, "sysv"),
+    (MappingKind::PacketRing, "packet ring"),
+    (MappingKind::AioRing, "aio ring"),
+    (MappingKind::ShadowStack, "shadow stack"),
+    (MappingKind::Guard, "guard"),
+    (MappingKind::Plugin, "plugin"),
+    (MappingKind::Unknown, "unknown"),
+];
+
+impl MappingKind {
+    /// The word for it: `heap`, `shared file`.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(kind, _)| *kind == self).map_or("unknown", |(_, name)| name)
+    }
+
+    /// The kind with this word.
+    pub fn named(name: &str) -> Option<Self> {
+        NAMES.iter().find(|(_, it)| *it == name).map(|(kind, _)| *kind)
+    }
+
+    /// All kinds, in the order of their definition.
+    pub fn all() -> impl Iterator<Item = Self> {
+        NAMES.iter().map(|(kind, _)| *kind)
+    }
+}
+
+/// Permissions that a mapping should have: each is asked for, forbidden, or either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Permissions(Vec<u8>);
+
+impl Permissions {
+    /// Reads `rwx` or `rwxp` as in `/proc/PID/maps`, with `.` for either. `None` for any other text.
+    pub fn parse(text: &[u8]) -> Option<Self> {
+        const LETTERS: [&[u8]; 4] = [b"r-.", b"w-.", b"x-.", b"ps."];
+        let fits = text.iter().zip(LETTERS).all(|(letter, allowed)| allowed.contains(letter));
+        (fits && (3..=4).contains(&text.len())).then(|| Self(text.to_vec()))
+    }
+
+    /// Whether a mapping has them.
+    pub fn allow(&self, mapping: &Mapping) -> bool {
+        let found = mapping.permissions();
+        self.0.iter().zip(found.as_bytes()).all(|(wanted, found)| *wanted == b'.' || wanted == found)
+    }
+}
+
 /// The kinds that one bit of the status decides, the telling bits first.
 const KINDS: [(u32, MappingKind); 14] = [
     (status::GUARD, MappingKind::Guard),
@@ -311,6 +369,28 @@ mod tests {
         let private = private.unwrap();
         assert_eq!(private.permissions(), "r-xp");
         assert!(private.was_advised(16) && !private.was_advised(15) && !private.was_advised(64));
+    }
+
+    #[test]
+    fn kinds_have_names_of_their_own() {
+        for kind in MappingKind::all() {
+            assert_eq!(MappingKind::named(kind.name()), Some(kind));
+        }
+        let names: std::collections::BTreeSet<_> = MappingKind::all().map(MappingKind::name).collect();
+        assert_eq!(names.len(), NAMES.len());
+    }
+
+    #[test]
+    fn permissions_are_asked_for_letter_by_letter() {
+        let mapping = Mapping::from_wire(&VmaEntry { prot: 5, flags: 2, ..vma(0x41) }, None).unwrap();
+        for (text, fits) in
+            [("r-x", true), ("r-xp", true), ("..x", true), ("r-xs", false), (".w.", false), ("....", true)]
+        {
+            assert_eq!(Permissions::parse(text.as_bytes()).unwrap().allow(&mapping), fits, "{text}");
+        }
+        for text in ["", "rw", "rwxpp", "xwr", "rwz"] {
+            assert_eq!(Permissions::parse(text.as_bytes()), None, "{text}");
+        }
     }
 
     fn vma(status: u32) -> VmaEntry {

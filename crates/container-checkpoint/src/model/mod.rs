@@ -67,7 +67,7 @@ pub use files::{Files, SharedObjectId};
 pub use inventory::{Inventory, SecurityModule};
 pub use layout::{AuxiliaryVector, MemoryLayout};
 pub use limits::{RESOURCES, ResourceLimit};
-pub use mapping::{Mapping, MappingKind, Protection, status};
+pub use mapping::{Mapping, MappingKind, Permissions, Protection, status};
 pub use memfd::{MemfdFile, MemfdInode};
 pub use mounts::Mount;
 pub use namespaces::{
@@ -92,9 +92,6 @@ pub use watches::{EpollWatch, FanotifyMark, InotifyWatch, MarkTarget};
 pub use x86::{SegmentDescriptor, ShadowStack, X86FloatingPoint, X86Mode, X86Registers, XSave};
 
 use images::Images;
-
-/// `MAP_HUGETLB`, on all architectures but MIPS.
-const MAP_HUGETLB: u32 = 0x40000;
 
 /// Reads the table of files alone. What it lacks is told by [`Model::load`].
 pub fn files_of(images: &dyn FileSet) -> Files {
@@ -157,43 +154,12 @@ impl Model {
         (model, findings)
     }
 
-    /// What is behind a mapping as `/proc/PID/maps` names it: a path (with ` (deleted)` if it is gone), `[heap]`,
-    /// `/memfd:NAME (deleted)`; nothing for private memory without a file. Where the images lack the name, a text in
-    /// brackets that no kernel prints.
+    /// What is behind a mapping as `/proc/PID/maps` names it; see [`Files::mapping_name`], which does not know the keys of SysV segments.
     pub fn mapping_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
-        let fixed: &[u8] = match mapping.kind {
-            MappingKind::Heap => b"[heap]",
-            MappingKind::Stack => b"[stack]",
-            MappingKind::Vdso => b"[vdso]",
-            MappingKind::Vvar => b"[vvar]",
-            MappingKind::Vsyscall => b"[vsyscall]",
-            MappingKind::Uprobes => b"[uprobes]",
-            MappingKind::AioRing => b"/[aio] (deleted)",
-            MappingKind::PacketRing => b"[packet ring]",
-            MappingKind::Plugin => b"[plugin]",
-            MappingKind::AnonymousPrivate if mapping.flags & MAP_HUGETLB != 0 => b"/anon_hugepage (deleted)",
-            MappingKind::AnonymousPrivate
-            | MappingKind::ShadowStack
-            | MappingKind::Guard
-            | MappingKind::Unknown => b"",
-            MappingKind::SysV => return self.segment_name(mapping),
-            MappingKind::FilePrivate | MappingKind::FileShared => {
-                let file = self.files.of_mapping(mapping).and_then(File::regular);
-                return file.map_or(Cow::Borrowed(b"[unknown file]"), |file| file.shown_path().into());
-            }
-            MappingKind::Memfd | MappingKind::AnonymousShared => {
-                let memfd = self.files.of_mapping(mapping).and_then(File::memfd);
-                let inode = memfd.and_then(|memfd| memfd.inode.known());
-                return match inode {
-                    Some(inode) => inode.shown_path().into(),
-                    None if mapping.kind == MappingKind::AnonymousShared => {
-                        Cow::Borrowed(b"/dev/zero (deleted)")
-                    }
-                    None => Cow::Borrowed(b"[unknown memory file]"),
-                };
-            }
-        };
-        Cow::Borrowed(fixed)
+        match mapping.kind {
+            MappingKind::SysV => self.segment_name(mapping),
+            _ => self.files.mapping_name(mapping),
+        }
     }
 
     /// `/SYSV` and the key in hexadecimal.
