@@ -23,6 +23,7 @@ mod inspect;
 mod json_contract;
 mod list;
 mod naming;
+mod packed;
 mod peer;
 mod rootfs;
 mod show;

@@ -20,7 +20,7 @@ pub struct Extent {
 /// Where bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a page image, at an offset in bytes.
+    /// In a page image, at an offset in bytes; of a packed image, among its plain pages.
     Image(ObjectId, u64),
     /// The evidence says that there are bytes, and they can't be had.
     Missing(Missing),
@@ -37,8 +37,8 @@ pub enum Missing {
     Lazy,
     /// Neither present nor in a parent nor lazy.
     NoFlags,
-    /// Packed by CRIU 4.3's `--compress`.
-    Compressed,
+    /// In a block of a packed page image (CRIU 4.3's `--compress`) that can't be unpacked.
+    BrokenBlock,
     /// Behind an entry of the pagemap that can't be true, so that their place in the page image is unknown.
     BehindDamage,
     /// The page image named by the pagemap is not in the evidence.
@@ -53,7 +53,7 @@ impl Missing {
             Self::NotInParent => "said to be in the parent dump, whose pagemap does not have them",
             Self::Lazy => "left for lazy restore; they never came into an image",
             Self::NoFlags => "neither present nor in a parent by their flags",
-            Self::Compressed => "packed as LZ4 blocks, which is not read yet",
+            Self::BrokenBlock => "in packed blocks that can't be unpacked",
             Self::BehindDamage => "behind an entry of the pagemap that can't be true",
             Self::NoPageImage => "the page image is not in the evidence",
         }
@@ -114,6 +114,32 @@ impl Extents {
             Some(last) if last.is_continued_by(&extent) => last.len += extent.len,
             _ => self.0.push(extent),
         }
+    }
+
+    /// Marks the bytes of a page image within these ranges, which ascend and are disjoint, as such that can't be had.
+    pub(super) fn mark_broken(&mut self, object: ObjectId, broken: &[Range<u64>]) {
+        let mut marked = Vec::new();
+        for extent in std::mem::take(&mut self.0) {
+            let Place::Image(_, offset) = extent.place else {
+                marked.push(extent);
+                continue;
+            };
+            let is_here = matches!(extent.place, Place::Image(of, _) if of == object);
+            let address = |at: u64| extent.start + (at.clamp(offset, offset + extent.len) - offset);
+            let mut from = extent.start;
+            let first = broken.partition_point(|range| range.end <= offset);
+            let touching =
+                broken[first..].iter().take_while(|range| is_here && range.start < offset + extent.len);
+            for range in touching {
+                let lost = address(range.start)..address(range.end);
+                marked.extend(extent.clipped(&(from..lost.start)));
+                let place = Place::Missing(Missing::BrokenBlock);
+                marked.push(Extent { start: lost.start, len: lost.end - lost.start, place });
+                from = lost.end;
+            }
+            marked.extend(extent.clipped(&(from..extent.end())));
+        }
+        self.0 = marked;
     }
 
     /// All of them, ascending.
@@ -196,6 +222,24 @@ mod tests {
         ]);
         assert_eq!(extents.0[..2], [image(0x1000, 0x2000, 0), image(0x3000, 0x1000, 0x8000)]);
         assert_eq!(extents.0[2].end(), u64::MAX);
+    }
+
+    #[test]
+    fn what_is_broken_is_cut_out() {
+        let mut extents = Extents::new(vec![image(0x2000, 0x3000, 0x1000), image(0x8000, 0x1000, 0x4000)]);
+        extents.mark_broken(ObjectId(1), &[0..0x1000, 0x2000..0x9000]);
+        assert_eq!(extents.0.len(), 2, "another image");
+        extents.mark_broken(ObjectId(0), &[0..0x800, 0x2000..0x3000, 0x3800..0x4800]);
+        let lost = |start, len| Extent { start, len, place: Place::Missing(Missing::BrokenBlock) };
+        let expected = [
+            image(0x2000, 0x1000, 0x1000),
+            lost(0x3000, 0x1000),
+            image(0x4000, 0x800, 0x3000),
+            lost(0x4800, 0x800),
+            lost(0x8000, 0x800),
+            image(0x8800, 0x800, 0x4800),
+        ];
+        assert_eq!(extents.0, expected);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod backing;
 mod extent;
+mod packing;
 mod pagemaps;
 mod parents;
 mod question;
@@ -16,6 +17,7 @@ mod visit;
 
 pub use backing::{Backing, Piece};
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
+pub use packing::Packing;
 pub use parents::ancestry;
 pub use question::{Answered, Question, answer};
 pub use ride::Ride;
@@ -23,6 +25,8 @@ pub use selection::Selection;
 pub use space::AddressSpace;
 pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
+
+use std::sync::Arc;
 
 use crate::case::{Case, DumpId};
 use crate::files::FileSet;
@@ -55,6 +59,8 @@ pub struct Object {
     pub ancestor: usize,
     /// Its name: `pages-2.img`.
     pub image: String,
+    /// How its pages are packed, if they are: offsets in it are those of the plain pages.
+    pub packing: Option<Arc<Packing>>,
 }
 
 /// One dump of a chain, as its images are read.
@@ -105,6 +111,19 @@ impl Memory {
         self.objects == other.objects
             && self.spaces.len() == other.spaces.len()
             && self.spaces.iter().zip(&other.spaces).all(same)
+    }
+
+    /// How a page image is packed, if it is one of the packed ones.
+    fn packing(&self, id: Option<ObjectId>) -> Option<&Packing> {
+        self.objects.get(id?.0 as usize)?.packing.as_deref()
+    }
+
+    /// Marks bytes of a page image, by ascending ranges of offsets, as such that can't be had after all.
+    fn mark_broken(&mut self, object: ObjectId, broken: &[std::ops::Range<u64>]) {
+        let mut marked = stored::Marked::new();
+        for space in &mut self.spaces {
+            space.stored.mark_broken(object, broken, &mut marked);
+        }
     }
 
     /// The address space of a process.

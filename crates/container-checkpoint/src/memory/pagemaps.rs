@@ -1,10 +1,12 @@
 //! From pagemap images to extents, through any depth of parents.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use criu_images::pagemap::{Pagemap, Run};
 
 use super::extent::{Extent, Extents, Missing, ObjectId, Place};
+use super::packing::{Packing, Sound};
 use super::{Ancestor, Object};
 use crate::files::FileSet;
 use crate::gap::Findings;
@@ -77,8 +79,20 @@ impl<'a> Pagemaps<'a> {
         if let Some(damage) = &pagemap.damage {
             self.findings.gap("stored pages behind the damage", name, damage);
         }
+        let packing = Packing::of(&pagemap, page_size);
+        let sound = packing.as_ref().map_or(Sound { run: usize::MAX, bytes: 0 }, |packing| {
+            let (sound, fault) = packing.sound();
+            if let Some(fault) = fault {
+                self.findings.gap("stored pages", name, format!("{fault}; what follows can't be placed"));
+            }
+            sound
+        });
         let image = format!("pages-{}.img", pagemap.pages_id);
-        let object = self.object(depth, image);
+        let Some(object) = self.object(depth, &image, packing) else {
+            let why = format!("another pagemap says something else of how {image} is packed");
+            self.findings.gap("stored pages", name, why);
+            return None;
+        };
         let mut next = Ok(0u64);
         let mut impossible = None;
         let mut extents = Vec::with_capacity(pagemap.runs.len());
@@ -90,8 +104,19 @@ impl<'a> Pagemaps<'a> {
                 next = Err(Missing::BehindDamage);
                 continue;
             };
-            if len > 0 {
-                extents.push(Extent { start: run.vaddr, len, place: place(run, object, &mut next, len) });
+            // Of the run at which a packed image can't be followed further, the first blocks may be there.
+            let whole = if entry == sound.run { sound.bytes.min(len) } else { len };
+            if entry > sound.run {
+                next = Err(Missing::BehindDamage);
+            }
+            if whole > 0 {
+                let place = place(run, object, &mut next, whole);
+                extents.push(Extent { start: run.vaddr, len: whole, place });
+            }
+            if whole < len {
+                next = Err(Missing::BehindDamage);
+                let place = place(run, object, &mut next, len - whole);
+                extents.push(Extent { start: run.vaddr + whole, len: len - whole, place });
             }
         }
         if let Some((entry, run)) = impossible {
@@ -104,11 +129,16 @@ impl<'a> Pagemaps<'a> {
         Some(extents)
     }
 
-    fn object(&mut self, ancestor: usize, image: String) -> ObjectId {
-        *self.numbers.entry((ancestor, image)).or_insert_with_key(|(ancestor, image)| {
-            self.objects.push(Object { ancestor: *ancestor, image: image.clone() });
-            ObjectId(u32::try_from(self.objects.len() - 1).unwrap_or(u32::MAX))
-        })
+    /// The number of a page image. `None` when another pagemap says something else of how it is packed: one of them lies.
+    fn object(&mut self, ancestor: usize, image: &str, packing: Option<Packing>) -> Option<ObjectId> {
+        let key = (ancestor, image.to_owned());
+        if let Some(&id) = self.numbers.get(&key) {
+            return (self.objects[id.0 as usize].packing.as_deref() == packing.as_ref()).then_some(id);
+        }
+        let id = ObjectId(u32::try_from(self.objects.len()).ok()?);
+        self.objects.push(Object { ancestor, image: image.to_owned(), packing: packing.map(Arc::new) });
+        self.numbers.insert(key, id);
+        Some(id)
     }
 }
 
@@ -119,9 +149,6 @@ fn place(run: &Run, object: ObjectId, next: &mut Result<u64, Missing>, len: u64)
     }
     if !run.is_present() {
         return Place::Missing(if run.is_lazy() { Missing::Lazy } else { Missing::NoFlags });
-    }
-    if run.blocks.is_some() || run.is_aligned() {
-        *next = Err(Missing::Compressed);
     }
     match *next {
         Err(why) => Place::Missing(why),
@@ -157,15 +184,11 @@ fn resolve(extent: Extent, below: Option<&Extents>, chain_ends: bool) -> Vec<Ext
 pub(super) fn page_size_by_sizes(files: &dyn FileSet) -> Option<u64> {
     let fits = |name: &String| {
         let pagemap = Pagemap::parse(&files.file(name)?).ok()?;
-        let pages = pagemap
-            .runs
-            .iter()
-            .filter(|run| run.is_present())
-            .try_fold(0u64, |sum, run| sum.checked_add(run.pages))?;
         let size = files.size(&format!("pages-{}.img", pagemap.pages_id))?;
-        [4096, 16384, 65536]
-            .into_iter()
-            .find(|page_size| pages > 0 && pages.checked_mul(*page_size) == Some(size))
+        [4096, 16384, 65536].into_iter().find(|page_size| {
+            let mut pieces = pagemap.pieces(*page_size);
+            size > 0 && pieces.by_ref().all(|piece| piece.is_ok()) && pieces.offset() == size
+        })
     };
     files.names().iter().filter(|name| name.starts_with("pagemap-")).find_map(fits)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
+use super::extent::ObjectId;
 use super::visit::{Schedule, Want};
 use super::{Memory, Ride};
 use crate::case::{Case, DumpId};
@@ -40,8 +41,11 @@ pub(super) struct Shown<Q> {
     pub(super) question: Q,
     pub(super) wants: Vec<Want>,
     /// One for each source of bytes.
-    pub(super) schedules: Vec<Schedule>,
+    pub(super) schedules: Vec<Scheduled>,
 }
+
+/// What is wanted of a source of bytes, and the page image that it is if that is packed.
+pub(super) type Scheduled = (Option<ObjectId>, Schedule);
 
 /// Asks a question of a dump's pages. What a [`Ride`] has answered already is not read again.
 ///
@@ -54,19 +58,37 @@ pub fn answer<Q: Question>(
     ride: Option<&mut Ride<'_, Q>>,
     make: impl FnOnce() -> Q,
 ) -> Result<Answered<Q>> {
-    let memory = Memory::of(case, id);
+    let mut memory = Memory::of(case, id);
     let mut findings = memory.findings.clone();
-    let mut shown = match ride.and_then(|ride| ride.take(case, id, &memory)) {
+    let ridden = ride.and_then(|ride| ride.take(case, id, &memory));
+    // The evidence went by once when it was opened; with what is read here it may go by once more, never a third time.
+    let mut has_passed = false;
+    let mut shown = match ridden {
         Some(shown) => shown,
-        None => Reading { case, memory: &memory, context }.show(make(), &mut findings)?,
+        None => Reading { case, memory: &memory, context }.show(make(), &mut has_passed, &mut findings)?,
     };
+    if shown.mark_broken(&mut memory, &mut findings) && !has_passed {
+        // Now that it is known which blocks are broken, nothing else is lost with them.
+        shown = Reading { case, memory: &memory, context }.show(
+            shown.question,
+            &mut has_passed,
+            &mut findings,
+        )?;
+    }
     shown.question.finish();
     shown.report_unserved(&memory, &mut findings);
     Ok(Answered { question: shown.question, memory, findings })
 }
 
-/// Where bytes are: the evidence's number in the case, and the member.
-type Source = (usize, MemberId);
+/// Where bytes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Source {
+    /// The evidence's number in the case.
+    evidence: usize,
+    member: MemberId,
+    /// The page image, if it is packed: a hard link may give one file to two images, and each says how to unpack it.
+    packed: Option<ObjectId>,
+}
 
 struct Reading<'a> {
     case: &'a Case,
@@ -75,26 +97,36 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Reads what lies at an offset at once, and makes one pass over each evidence in which the rest goes by.
-    fn show<Q: Question>(&self, mut question: Q, findings: &mut Findings) -> Result<Shown<Q>> {
+    /// Reads what lies at an offset at once, and makes one pass over each evidence in which the rest goes by; then `has_passed` is set.
+    fn show<Q: Question>(
+        &self,
+        mut question: Q,
+        has_passed: &mut bool,
+        findings: &mut Findings,
+    ) -> Result<Shown<Q>> {
         let wants = question.wants(self.memory);
-        let sources: Vec<Option<Source>> =
-            self.memory.objects.iter().map(|object| self.source(object)).collect();
+        let sources: Vec<Option<Source>> = (0..)
+            .zip(&self.memory.objects)
+            .map(|(number, object)| self.source(ObjectId(number), object))
+            .collect();
         let mut schedules =
             Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
         let mut passing = BTreeSet::new();
         let mut has_enough = false;
-        for (&(evidence, member), schedule) in &mut schedules {
-            let Some(bytes) = self.case.evidences[evidence].evidence.index().member(member).body.at_hand()
+        for (&source, schedule) in &mut schedules {
+            let Some(bytes) =
+                self.case.evidences[source.evidence].evidence.index().member(source.member).body.at_hand()
             else {
-                passing.insert(evidence);
+                passing.insert(source.evidence);
                 continue;
             };
             // A source that fails in the middle leaves the rest unserved, and that is reported.
-            let _ = schedule.serve_from(&bytes, &mut |want, at, bytes| match self.context.cancelled() {
-                true => ControlFlow::Break(()),
-                false => question.bytes(want, at, bytes),
-            });
+            let packing = self.memory.packing(source.packed);
+            let _ =
+                schedule.serve_from(&bytes, packing, &mut |want, at, bytes| match self.context.cancelled() {
+                    true => ControlFlow::Break(()),
+                    false => question.bytes(want, at, bytes),
+                });
             has_enough = schedule.stopped;
             if has_enough || self.context.cancelled() {
                 break;
@@ -104,9 +136,15 @@ impl Reading<'_> {
             if has_enough || self.context.cancelled() {
                 break;
             }
+            *has_passed = true;
             let opened = &self.case.evidences[evidence].evidence;
-            let mut passenger =
-                Selected { question: &mut question, evidence, schedules: &mut schedules, has_enough: false };
+            let mut passenger = Selected {
+                question: &mut question,
+                memory: self.memory,
+                evidence,
+                schedules: &mut schedules,
+                has_enough: false,
+            };
             let result = opened.pass_again(self.context, &mut passenger);
             has_enough = passenger.has_enough;
             match result {
@@ -114,62 +152,103 @@ impl Reading<'_> {
                 result => result?,
             }
         }
-        Ok(Shown { question, wants, schedules: schedules.into_values().collect() })
+        let schedules = schedules.into_iter().map(|(source, schedule)| (source.packed, schedule)).collect();
+        Ok(Shown { question, wants, schedules })
     }
 
     /// Where an object's bytes are, if its image is there and can be read.
-    fn source(&self, object: &super::Object) -> Option<Source> {
+    fn source(&self, id: ObjectId, object: &super::Object) -> Option<Source> {
         let owner = *self.memory.ancestry.get(object.ancestor)?;
         let files = self.case.dump(owner).image_files(self.case.evidence(owner).index());
         let member = files.member(object.image.as_bytes())?;
-        self.case.evidence(owner).index().member(member).can_be_read().then_some((owner.evidence, member))
+        let packed = object.packing.is_some().then_some(id);
+        let can_be_read = self.case.evidence(owner).index().member(member).can_be_read();
+        can_be_read.then_some(Source { evidence: owner.evidence, member, packed })
     }
 }
 
 /// Serves page images in a second pass.
 struct Selected<'a, Q> {
     question: &'a mut Q,
+    memory: &'a Memory,
     evidence: usize,
     schedules: &'a mut BTreeMap<Source, Schedule>,
     /// The question wants to see no more.
     has_enough: bool,
 }
 
+/// What is wanted of a member that goes by.
+fn scheduled(
+    schedules: &mut BTreeMap<Source, Schedule>,
+    evidence: usize,
+    member: MemberId,
+) -> Option<(Option<ObjectId>, &mut Schedule)> {
+    let (source, schedule) = schedules.range_mut(Source { evidence, member, packed: None }..).next()?;
+    ((source.evidence, source.member) == (evidence, member)).then_some((source.packed, schedule))
+}
+
 impl<Q: Question> Passenger for Selected<'_, Q> {
     fn wants(&mut self, _: &Index, id: MemberId, _: &Member) -> bool {
-        !self.has_enough && self.schedules.contains_key(&(self.evidence, id))
+        !self.has_enough && scheduled(self.schedules, self.evidence, id).is_some()
     }
 
     fn contents(&mut self, _: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
-        let Some(schedule) = self.schedules.get_mut(&(self.evidence, id)) else { return Ok(()) };
-        let result =
-            schedule.serve_passing(contents, &mut |want, at, bytes| self.question.bytes(want, at, bytes));
+        let Some((packed, schedule)) = scheduled(self.schedules, self.evidence, id) else { return Ok(()) };
+        let result = schedule.serve_passing(contents, self.memory.packing(packed), &mut |want, at, bytes| {
+            self.question.bytes(want, at, bytes)
+        });
         self.has_enough = schedule.stopped;
         result
     }
 }
 
 impl<Q> Shown<Q> {
+    /// Marks what could not be unpacked; false when there is no such.
+    fn mark_broken(&self, memory: &mut Memory, findings: &mut Findings) -> bool {
+        let mut any = false;
+        for (packed, schedule) in &self.schedules {
+            let (Some(object), Some(first)) = (*packed, schedule.broken.first()) else { continue };
+            let ranges: Vec<_> = schedule.broken.iter().map(|broken| broken.range.clone()).collect();
+            let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
+            memory.mark_broken(object, &ranges);
+            findings.gap(
+                "stored pages",
+                &memory.object(object).image,
+                format!("{} ({bytes} bytes of memory can't be unpacked)", first.why),
+            );
+            any = true;
+        }
+        any
+    }
+
     /// What was wanted and did not come, a gap for each page image.
     fn report_unserved(&self, memory: &Memory, findings: &mut Findings) {
         // A question that has seen enough misses nothing.
-        if self.schedules.iter().any(|schedule| schedule.stopped) {
+        if self.schedules.iter().any(|(_, schedule)| schedule.stopped) {
             return;
         }
+        let broken: BTreeSet<ObjectId> = self
+            .schedules
+            .iter()
+            .filter_map(|(packed, schedule)| packed.filter(|_| !schedule.broken.is_empty()))
+            .collect();
         // Of each object: the bytes that did not come, and whether its image is there.
         let mut objects = vec![(0u64, false); memory.objects.len()];
         for want in &self.wants {
             let (missing, _) = &mut objects[want.object.0 as usize];
             *missing = missing.saturating_add(want.len);
         }
-        for (number, served) in self.schedules.iter().flat_map(Schedule::served) {
+        for (number, served) in self.schedules.iter().flat_map(|(_, schedule)| schedule.served()) {
             let (missing, is_there) = &mut objects[self.wants[number].object.0 as usize];
             *missing = missing.saturating_sub(served);
             *is_there = true;
         }
-        for (object, (missing, is_there)) in memory.objects.iter().zip(objects) {
+        for (id, (object, (missing, is_there))) in (0..).map(ObjectId).zip(memory.objects.iter().zip(objects))
+        {
             if missing > 0 {
-                let why = if is_there {
+                let why = if broken.contains(&id) {
+                    "broken blocks, and what follows them in the same stretches: unpack the archive and ask again"
+                } else if is_there {
                     "the page image ends early"
                 } else {
                     "the page image is not in the evidence, or nearly all holes"

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io::{self, Read};
 
-use super::question::{Question, Shown};
+use super::question::{Question, Scheduled, Shown};
 use super::visit::{Schedule, Want};
 use super::{Ancestor, Memory};
 use crate::case::{Case, DumpId};
@@ -42,9 +42,9 @@ struct Rider<Q> {
     memory: Memory,
     wants: Vec<Want>,
     /// By the name of the page image: what is wanted of those that did not go by yet.
-    waiting: HashMap<Vec<u8>, Schedule>,
+    waiting: HashMap<Vec<u8>, Scheduled>,
     /// What was shown of those that did.
-    served: HashMap<Vec<u8>, (MemberId, Schedule)>,
+    served: HashMap<Vec<u8>, (MemberId, Scheduled)>,
     /// How many members were known when the wants were worked out.
     members_known: u32,
     /// The question wants to see no more.
@@ -86,7 +86,7 @@ impl<'m, Q: Question> Ride<'m, Q> {
             && rider.saw_all(index, &dump.image_files(index))
             && rider.memory.stores_the_same(memory);
         is_valid.then(|| {
-            let schedules = rider.served.into_values().map(|(_, schedule)| schedule).collect();
+            let schedules = rider.served.into_values().map(|(_, scheduled)| scheduled).collect();
             Shown { question: rider.question, wants: rider.wants, schedules }
         })
     }
@@ -99,10 +99,11 @@ impl<Q: Question> Rider<Q> {
         let too_early = memory.names_parent || memory.spaces.iter().any(|space| space.page_size.is_none());
         let wants = if too_early { Vec::new() } else { question.wants(&memory) };
         let schedules = Schedule::by_source(&wants, |object| {
-            let object = memory.objects.get(object.0 as usize).filter(|object| object.ancestor == 0)?;
-            Some(object.image.clone().into_bytes())
+            let known = memory.objects.get(object.0 as usize).filter(|object| object.ancestor == 0)?;
+            Some((known.image.clone().into_bytes(), known.packing.is_some().then_some(object)))
         });
-        let waiting = schedules.into_iter().collect();
+        let waiting =
+            schedules.into_iter().map(|((image, packed), schedule)| (image, (packed, schedule))).collect();
         let members_known = so_far.len() as u32;
         Self {
             question,
@@ -123,7 +124,7 @@ impl<Q: Question> Rider<Q> {
         let is_late =
             files.members().into_iter().filter(places).any(|id| index.came_after(self.members_known, id));
         let is_current =
-            |(name, (member, _)): (&Vec<u8>, &(MemberId, Schedule))| files.member(name) == Some(*member);
+            |(name, (member, _)): (&Vec<u8>, &(MemberId, Scheduled))| files.member(name) == Some(*member);
         let misses_none = || self.has_enough || self.waiting.keys().all(|name| files.member(name).is_none());
         !is_late && self.served.iter().all(is_current) && misses_none()
     }
@@ -143,11 +144,13 @@ impl<Q: Question> Passenger for Ride<'_, Q> {
     fn contents(&mut self, so_far: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
         let (directory, base) = split_path(&so_far.member(id).path);
         let Some(rider) = self.rider(so_far, so_far.layer_of(id), directory) else { return Ok(()) };
-        let Some((name, mut schedule)) = rider.waiting.remove_entry(base) else { return Ok(()) };
-        let result =
-            schedule.serve_passing(contents, &mut |want, at, bytes| rider.question.bytes(want, at, bytes));
+        let Some((name, (packed, mut schedule))) = rider.waiting.remove_entry(base) else { return Ok(()) };
+        let Rider { question, memory, .. } = rider;
+        let result = schedule.serve_passing(contents, memory.packing(packed), &mut |want, at, bytes| {
+            question.bytes(want, at, bytes)
+        });
         rider.has_enough = schedule.stopped;
-        rider.served.insert(name, (id, schedule));
+        rider.served.insert(name, (id, (packed, schedule)));
         result
     }
 }

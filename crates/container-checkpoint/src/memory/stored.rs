@@ -2,10 +2,11 @@
 //!
 //! A shared object's extents are kept once, however many mappings show it: a database maps its buffers into hundreds of processes.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::extent::{Extent, Extents};
+use super::extent::{Extent, Extents, ObjectId};
 
 /// What is stored of one address space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,9 +28,25 @@ pub(super) struct View {
     pub(super) from: u64,
 }
 
+/// Shared objects before and after their broken bytes were marked, by the address of what was before, which is kept so that it stays taken.
+pub(super) type Marked = HashMap<*const Extents, (Arc<Extents>, Arc<Extents>)>;
+
 impl Stored {
     pub(super) fn new(private: Extents, views: Vec<View>) -> Self {
         Self { private, views }
+    }
+
+    /// Marks bytes of a page image as such that can't be had. `marked` has the objects that were marked for other spaces, by what they were before.
+    pub(super) fn mark_broken(&mut self, object: ObjectId, broken: &[Range<u64>], marked: &mut Marked) {
+        self.private.mark_broken(object, broken);
+        for view in &mut self.views {
+            let (_, new) = marked.entry(Arc::as_ptr(&view.object)).or_insert_with(|| {
+                let mut extents = Extents::clone(&view.object);
+                extents.mark_broken(object, broken);
+                (view.object.clone(), Arc::new(extents))
+            });
+            view.object = new.clone();
+        }
     }
 
     /// All that is stored, ascending by address.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use super::extent::ObjectId;
+use super::packing::{Broken, Packing, Passing, PlainVisitor, StoredPages, Wanted};
 use crate::evidence::Bytes;
 
 /// How much of a stream is read at a time, in bytes.
@@ -30,6 +31,8 @@ pub(super) struct Schedule {
     wants: Vec<Scheduled>,
     /// Set when the question has seen enough.
     pub(super) stopped: bool,
+    /// Blocks of a packed image that could not be unpacked.
+    pub(super) broken: Vec<Broken>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -63,7 +66,15 @@ impl Schedule {
     }
 
     /// Serves all wants from bytes that can be had at any offset.
-    pub(super) fn serve_from(&mut self, bytes: &Bytes, sink: &mut Sink<'_>) -> io::Result<()> {
+    pub(super) fn serve_from(
+        &mut self,
+        bytes: &Bytes,
+        packing: Option<&Packing>,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<()> {
+        if let Some(packing) = packing {
+            return self.serve_packed(packing, &mut &*bytes, sink);
+        }
         for want in &mut self.wants {
             let end = want.offset.saturating_add(want.len);
             let mut flow = ControlFlow::Continue(());
@@ -81,45 +92,110 @@ impl Schedule {
     }
 
     /// Serves all wants from a stream of the whole image.
-    pub(super) fn serve_passing(&mut self, stream: &mut dyn Read, sink: &mut Sink<'_>) -> io::Result<()> {
+    pub(super) fn serve_passing(
+        &mut self,
+        stream: &mut dyn Read,
+        packing: Option<&Packing>,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<()> {
+        if let Some(packing) = packing {
+            return self.serve_packed(packing, &mut Passing::new(stream), sink);
+        }
         let mut buffer = vec![0; CHUNK];
         let mut at = 0u64;
-        let mut next = 0;
-        let mut active: Vec<usize> = Vec::new();
-        while !(active.is_empty() && next == self.wants.len()) {
+        let mut walk = Walk { schedule: self, next: 0, active: Vec::new(), sink };
+        while !walk.is_done() {
             let got = match stream.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(got) => got,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let end = at + got as u64;
-            while next < self.wants.len() && self.wants[next].offset < end {
-                active.push(next);
-                next += 1;
+            if walk.take(at, &buffer[..got]).is_break() {
+                break;
             }
-            for &slot in &active {
-                let want = &mut self.wants[slot];
-                let from = want.offset.saturating_add(want.served);
-                let to = want.offset.saturating_add(want.len).min(end);
-                let part = &buffer[(from - at) as usize..(to - at) as usize];
-                let flow = sink(want.number, want.served, part);
-                want.served += part.len() as u64;
-                if flow.is_break() {
-                    self.stopped = true;
-                    return Ok(());
-                }
-            }
-            let wants = &self.wants;
-            active.retain(|&slot| wants[slot].served < wants[slot].len);
-            at = end;
+            at += got as u64;
         }
+        Ok(())
+    }
+
+    fn serve_packed(
+        &mut self,
+        packing: &Packing,
+        stored: &mut dyn StoredPages,
+        sink: &mut Sink<'_>,
+    ) -> io::Result<()> {
+        let mut walk = Walk { schedule: self, next: 0, active: Vec::new(), sink };
+        let broken = packing.visit(stored, &mut walk);
+        self.broken = broken?;
         Ok(())
     }
 
     /// How much was served of each want: its number in the question's list, bytes.
     pub(super) fn served(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
         self.wants.iter().map(|want| (want.number, want.served))
+    }
+}
+
+/// A walk over an image from front to end: bytes come in ascending order, each goes to all wants that have it.
+struct Walk<'s, 'k, 'c> {
+    schedule: &'s mut Schedule,
+    /// The first want that lies wholly behind what came.
+    next: usize,
+    /// Wants of which a part came, and not the end.
+    active: Vec<usize>,
+    sink: &'k mut Sink<'c>,
+}
+
+impl Walk<'_, '_, '_> {
+    fn is_done(&self) -> bool {
+        self.active.is_empty() && self.next == self.schedule.wants.len()
+    }
+
+    /// Makes those wants active that begin in front of an offset.
+    fn reach(&mut self, end: u64) {
+        while self.schedule.wants.get(self.next).is_some_and(|want| want.offset < end) {
+            self.active.push(self.next);
+            self.next += 1;
+        }
+    }
+}
+
+impl PlainVisitor for Walk<'_, '_, '_> {
+    fn wants(&mut self, range: Range<u64>) -> Wanted {
+        self.reach(range.end);
+        match self.active.is_empty() {
+            _ if self.is_done() => Wanted::NoMore,
+            true => Wanted::Later,
+            false => Wanted::Now,
+        }
+    }
+
+    fn take(&mut self, at: u64, bytes: &[u8]) -> ControlFlow<()> {
+        let end = at + bytes.len() as u64;
+        self.reach(end);
+        for &slot in &self.active {
+            let want = &mut self.schedule.wants[slot];
+            let from = want.offset.saturating_add(want.served);
+            let to = want.offset.saturating_add(want.len).min(end);
+            // A want that begins behind these bytes waits for the next ones.
+            let Some(part) = bytes.get((from - at) as usize..(to - at) as usize) else { continue };
+            let flow = (self.sink)(want.number, want.served, part);
+            want.served += part.len() as u64;
+            if flow.is_break() {
+                self.schedule.stopped = true;
+                return ControlFlow::Break(());
+            }
+        }
+        let wants = &self.schedule.wants;
+        self.active.retain(|&slot| wants[slot].served < wants[slot].len);
+        ControlFlow::Continue(())
+    }
+
+    /// Wants end where bytes of them are lost: pieces of one come without gaps.
+    fn lost(&mut self, range: Range<u64>) {
+        self.reach(range.end);
+        self.active.clear();
     }
 }
 
@@ -166,9 +242,9 @@ mod tests {
     fn a_stream_and_a_mapping_serve_the_same_bytes() {
         let image: Vec<u8> = (0..100).collect();
         let streamed =
-            collect(|schedule, sink| schedule.serve_passing(&mut Dribble(&image, 0), sink).unwrap());
+            collect(|schedule, sink| schedule.serve_passing(&mut Dribble(&image, 0), None, sink).unwrap());
         let bytes = Bytes::new(Arc::new(image.clone()));
-        let mapped = collect(|schedule, sink| schedule.serve_from(&bytes, sink).unwrap());
+        let mapped = collect(|schedule, sink| schedule.serve_from(&bytes, None, sink).unwrap());
         assert_eq!(streamed, mapped);
         assert_eq!(streamed.0, [image[10..30].to_vec(), vec![], image[..15].to_vec(), image[90..].to_vec()]);
         assert_eq!(streamed.1, [(3, 10)]);
