@@ -38,7 +38,7 @@ pub fn map(file: &File) -> io::Result<Mapping> {
 ///
 /// # Errors
 /// What the system says, and when the path is no regular file any more.
-pub(super) fn open_regular_file(path: &Path) -> io::Result<File> {
+pub(crate) fn open_regular_file(path: &Path) -> io::Result<File> {
     // fcntl.h: O_NOFOLLOW differs between architectures. O_NONBLOCK: a FIFO put in the file's place must not hang us.
     const O_NOFOLLOW: i32 =
         if cfg!(any(target_arch = "aarch64", target_arch = "arm")) { 0o100000 } else { 0o400000 };
