@@ -34,6 +34,12 @@ pub struct EvidenceArgs {
     /// Take all dumps of evidence that holds several
     #[arg(long)]
     pub all_dumps: bool,
+
+    /// Evidence with the parent of an incremental dump, where pages that did not change are; may be given several times
+    ///
+    /// Nothing else is asked of it. Parents are also found in the evidence itself, and among all that is given.
+    #[arg(long, value_name = "EVIDENCE", value_hint = ValueHint::AnyPath)]
+    pub parent: Vec<OsString>,
 }
 
 impl EvidenceArgs {
@@ -102,18 +108,22 @@ impl<'u> Session<'u> {
         for name in &args.evidence {
             let mut passenger = make();
             let opened_before = case.evidences.len();
-            self.add(&mut case, name, &mut passenger);
+            self.add(&mut case, name, |case, locator, context| case.add(locator, context, &mut passenger));
             if case.evidences.len() > opened_before {
                 passengers.push(passenger);
             }
         }
+        // Behind all others, so that passengers stand at the numbers of their evidence.
+        for name in &args.parent {
+            self.add(&mut case, name, Case::add_parent);
+        }
         (case, passengers)
     }
 
-    fn add(&self, case: &mut Case, name: &OsString, passenger: &mut dyn Passenger) {
+    fn add(&self, case: &mut Case, name: &OsString, open: impl FnOnce(&mut Case, Locator, &Context)) {
         let progress = self.ui.progress(Text::name(name));
         let context = Context { progress: std::sync::Arc::new(progress.callback()), ..self.context.clone() };
-        case.add(Locator::parse(name), &context, passenger);
+        open(case, Locator::parse(name), &context);
         drop(progress);
         if let Some((_, error)) = case.failures.pop() {
             self.ui.error(Text::own(error));
@@ -124,7 +134,7 @@ impl<'u> Session<'u> {
     pub fn chosen<'c>(&self, case: &'c Case, args: &EvidenceArgs) -> Vec<Checkpoint<'c>> {
         let choice = if args.all_dumps { Choice::All } else { Choice::One };
         let mut chosen = Vec::new();
-        for (evidence, opened) in case.evidences.iter().enumerate() {
+        for (evidence, opened) in case.evidences.iter().enumerate().filter(|(_, opened)| !opened.is_parent) {
             match opened.chosen(choice) {
                 Ok(dumps) => chosen
                     .extend(dumps.into_iter().map(|dump| Checkpoint::new(case, DumpId { evidence, dump }))),

@@ -144,6 +144,29 @@ fn the_order_in_which_a_dump_and_its_parent_are_given_does_not_matter() {
     assert_eq!(inherited["object"]["parent"], 1, "{inherited}");
 }
 
+/// What is given as a parent is not searched itself, and may have any name: the link in the dump may lead nowhere.
+#[test]
+fn evidence_given_as_a_parent_is_looked_at_for_its_pages_alone() {
+    let last = testdata("pre-final.tar.zst");
+    let parent = unpacked(testdata("pre-checkpoint.tar.zst"));
+    let renamed = parent.path().join("renamed");
+    std::fs::rename(parent.path().join("pre-checkpoint"), &renamed).unwrap();
+    for parent in [testdata("pre-checkpoint.tar.zst"), renamed.to_str().unwrap().to_owned()] {
+        let found = |text: &str| {
+            coldcase(&["grep", "--format=jsonl", "-F", text, &last, "--parent", &parent]).run().records()
+        };
+        let answer = found("NEEDLE_PRE_STAYS_22bb");
+        assert!(answer.gaps.is_empty() && answer.records.len() == 1, "{parent}: {:?}", answer.records);
+        assert_eq!(answer.records[0]["evidence"], *last);
+        assert_eq!(answer.records[0]["object"]["parent"], 1);
+        // This one stands in a page of the parent that the dump has anew.
+        assert!(found("NEEDLE_PRE_BEFORE_10aa").records.is_empty());
+    }
+    let ran =
+        coldcase(&["grep", "-F", "NEEDLE_PRE_STAYS_22bb", &last, "--parent", "nowhere"]).run().ends_with(2);
+    assert!(ran.messages("error")[0].contains("nowhere"), "{}", ran.told());
+}
+
 #[test]
 fn without_the_parent_a_negative_answer_has_a_gap_and_a_positive_one_stands() {
     let last = testdata("pre-final.tar.zst");

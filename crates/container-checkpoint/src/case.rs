@@ -7,7 +7,7 @@ use std::io::{self, Read};
 use crate::context::Context;
 use crate::dump::{self, Dump};
 use crate::error::{Error, Result};
-use crate::evidence::{Body, Evidence, Index, Member, MemberId, MemberKind, Passenger};
+use crate::evidence::{Body, Evidence, Index, Member, MemberId, MemberKind, Nobody, Passenger};
 use crate::gap::Findings;
 use crate::naming::Locator;
 
@@ -32,6 +32,8 @@ pub struct Opened {
     pub locator: Locator,
     /// The dumps that it holds, in stored order.
     pub dumps: Vec<Dump>,
+    /// Whether it was given for the sake of others alone, whose parent dumps it holds: nothing is asked of it itself.
+    pub is_parent: bool,
     /// Their numbers by the directory of their images.
     by_images: HashMap<Vec<u8>, Vec<usize>>,
 }
@@ -63,6 +65,13 @@ impl Case {
         }
     }
 
+    /// Opens evidence that is given for its dumps as parents of others, and adds it.
+    pub fn add_parent(&mut self, locator: Locator, context: &Context) {
+        let before = self.evidences.len();
+        self.add(locator, context, &mut Nobody);
+        self.evidences[before..].iter_mut().for_each(|opened| opened.is_parent = true);
+    }
+
     /// Adds evidence that was opened already.
     pub fn add_opened(&mut self, mut evidence: Evidence, locator: Locator) {
         let mut findings = Findings::default();
@@ -74,7 +83,7 @@ impl Case {
         {
             by_images.entry(images).or_default().push(number);
         }
-        self.evidences.push(Opened { evidence, locator, dumps, by_images });
+        self.evidences.push(Opened { evidence, locator, dumps, is_parent: false, by_images });
     }
 
     /// An opened evidence.

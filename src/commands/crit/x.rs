@@ -52,7 +52,8 @@ impl From<What> for Question {
 }
 
 pub fn run(session: &Session<'_>, args: &XArgs) -> Outcome {
-    let evidence = EvidenceArgs { evidence: vec![args.evidence.clone()], all_dumps: args.all_dumps };
+    let evidence =
+        EvidenceArgs { evidence: vec![args.evidence.clone()], all_dumps: args.all_dumps, parent: Vec::new() };
     let case = session.open(&evidence);
     for checkpoint in session.chosen(&case, &evidence) {
         let images = case.dump(checkpoint.id()).image_files(case.evidence(checkpoint.id()).index());

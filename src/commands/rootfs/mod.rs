@@ -48,7 +48,7 @@ struct OneEvidence {
 
 impl OneEvidence {
     fn args(&self) -> EvidenceArgs {
-        EvidenceArgs { evidence: vec![self.evidence.clone()], all_dumps: false }
+        EvidenceArgs { evidence: vec![self.evidence.clone()], all_dumps: false, parent: Vec::new() }
     }
 }
 

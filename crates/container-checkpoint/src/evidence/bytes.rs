@@ -77,6 +77,26 @@ impl Bytes {
         }
     }
 
+    /// Where nothing is stored, ascending: zeros are read there.
+    pub fn holes(&self) -> Vec<Range<u64>> {
+        let of = |extent: &Extent| -> Vec<Range<u64>> {
+            match &extent.from {
+                None => std::iter::once(extent.start..extent.start + extent.len).collect(),
+                Some((source, at)) => {
+                    let (from, to) = (*at, at.saturating_add(extent.len));
+                    let touching =
+                        source.holes().into_iter().filter(|hole| hole.start < to && from < hole.end);
+                    let moved = |hole: Range<u64>| hole.start.max(from) - from..hole.end.min(to) - from;
+                    touching
+                        .map(moved)
+                        .map(|hole| extent.start + hole.start..extent.start + hole.end)
+                        .collect()
+                }
+            }
+        };
+        self.extents.iter().flat_map(of).collect()
+    }
+
     /// The extents that a range touches, each with the part of the range that it covers.
     fn covering(&self, range: &Range<u64>) -> impl Iterator<Item = (&Extent, Range<u64>)> {
         let range = range.start..range.end.min(self.len);
@@ -237,6 +257,7 @@ mod tests {
         assert_eq!(&*bytes.to_cow().unwrap(), b"abc\0\0\0\0fgh");
         assert_eq!(&*bytes.slice(2..9).to_cow().unwrap(), b"c\0\0\0\0fg");
         assert_eq!(bytes.slice(8..100).len(), 2);
+        assert_eq!((bytes.holes(), bytes.slice(4..9).holes()), (vec![3..7; 1], vec![0..3; 1]));
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl Pass<'_> {
             size,
             // What a sparse file does not store: it is mapped, but whoever reads it whole reads zeros.
             holes: size.saturating_sub(metadata.blocks().saturating_mul(512)),
+            hole_map: None,
             mode: metadata.mode() & 0o7777,
             uid: metadata.uid().into(),
             gid: metadata.gid().into(),

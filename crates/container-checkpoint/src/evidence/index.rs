@@ -266,6 +266,7 @@ mod tests {
             kind,
             size: 0,
             holes: 0,
+            hole_map: None,
             mode: 0,
             uid: 0,
             gid: 0,

@@ -1,5 +1,6 @@
 //! One member of an archive or file of a directory, as its header describes it.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::bytes::Bytes;
@@ -15,6 +16,8 @@ pub struct Member {
     pub size: u64,
     /// How many of these bytes are holes that a sparse archive does not store.
     pub holes: u64,
+    /// Where they are, if a sparse archive says so; see [`Member::hole_ranges`].
+    pub(crate) hole_map: Option<Arc<[Range<u64>]>>,
     /// Permission bits, set-uid, set-gid and sticky bit.
     pub mode: u32,
     /// The owner's number.
@@ -38,6 +41,15 @@ impl Member {
     /// Whether its contents can be read to their end in a time that somebody may wait for: what is not stored is no limit to a header's claims.
     pub fn can_be_read(&self) -> bool {
         self.holes <= HOLES_READ_MAX
+    }
+
+    /// Where its contents are holes, ascending: in a sparse archive, or a sparse file of a directory as far as the file system tells.
+    pub fn hole_ranges(&self) -> Vec<Range<u64>> {
+        match &self.hole_map {
+            Some(map) => map.to_vec(),
+            None if self.holes == 0 => Vec::new(),
+            None => self.body.at_hand().map(|bytes| bytes.holes()).unwrap_or_default(),
+        }
     }
 
     /// The last component of its path.

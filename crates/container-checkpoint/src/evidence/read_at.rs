@@ -3,10 +3,13 @@
 use std::fmt::Debug;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+
+use rustix::fs::{SeekFrom, seek};
 
 use super::mapping::Mapping;
 
@@ -27,6 +30,11 @@ pub trait ReadAt: Debug + Send + Sync {
     /// All bytes, where they lie in memory already.
     fn as_slice(&self) -> Option<&[u8]> {
         None
+    }
+
+    /// Where a sparse file stores nothing, ascending; its bytes read as zeros there.
+    fn holes(&self) -> Vec<Range<u64>> {
+        Vec::new()
     }
 }
 
@@ -139,6 +147,22 @@ impl ReadAt for LazyFile {
         let mapping = self.mapping()?.as_ref().ok()?;
         // The file may have become shorter since it was listed: then the careful face is the only one.
         Some(mapping.bytes()).filter(|bytes| bytes.len() as u64 >= self.size)
+    }
+
+    /// As far as the file system tells (`SEEK_HOLE`).
+    fn holes(&self) -> Vec<Range<u64>> {
+        let Ok(file) = super::mapping::open_regular_file(&self.path) else { return Vec::new() };
+        let mut holes = Vec::new();
+        let mut at = 0;
+        while let Ok(start) = seek(&file, SeekFrom::Hole(at)) {
+            // Behind the last byte there is always one.
+            if start >= self.size {
+                break;
+            }
+            at = seek(&file, SeekFrom::Data(start)).unwrap_or(self.size);
+            holes.push(start..at.min(self.size));
+        }
+        holes
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sparse members of tar archives: GNU's old headers and the pax forms 0.0, 0.1 and 1.0.
 
 use std::io::{self, Read};
+use std::ops::Range;
 
 use super::bytes::Bytes;
 use super::feed::Feed;
@@ -42,6 +43,13 @@ impl SparseMap {
     /// How many bytes are stored.
     pub(crate) fn stored(&self) -> u64 {
         self.parts.iter().map(|(_, length)| length).sum()
+    }
+
+    /// What is not stored of a file of this size, ascending.
+    pub(crate) fn holes(&self, size: u64) -> Vec<Range<u64>> {
+        let ends = std::iter::once(0).chain(self.parts.iter().map(|(offset, length)| offset + length));
+        let starts = self.parts.iter().map(|(offset, _)| *offset).chain([size]);
+        ends.zip(starts).map(|(end, start)| end..start).filter(|hole| !hole.is_empty()).collect()
     }
 
     /// The file's bytes out of the packed ones. They end where the packed ones are cut short: what is not there is no hole.

@@ -192,6 +192,7 @@ impl<F: Feed> Walk<F> {
             kind,
             size: packed,
             holes: 0,
+            hole_map: None,
             mode: header.mode().unwrap_or_default() & 0o7777,
             uid: pax.number("uid").or_else(|| header.uid().ok()).unwrap_or_default(),
             gid: pax.number("gid").or_else(|| header.gid().ok()).unwrap_or_default(),
@@ -332,6 +333,7 @@ fn sparse_entry(mut member: Member, packed: u64, size: Option<u64>, parts: Optio
     };
     if let Contents::Sparse(map) = &contents {
         member.holes = member.size - map.stored();
+        member.hole_map = Some(map.holes(member.size).into());
     }
     Entry { member, packed, contents }
 }

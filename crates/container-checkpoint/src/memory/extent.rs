@@ -1,5 +1,6 @@
 //! Where the bytes of a stretch of addresses are stored.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 /// A page image in one [`Memory`](super::Memory): its number in [`Memory::objects`](super::Memory::objects).
@@ -39,6 +40,8 @@ pub enum Missing {
     NoFlags,
     /// In a block of a packed page image (CRIU 4.3's `--compress`) that can't be unpacked.
     BrokenBlock,
+    /// In a hole of a sparse page image: zeros that a copy did not store, or pages that were punched out because a younger dump has newer ones.
+    Hole,
     /// Behind an entry of the pagemap that can't be true, so that their place in the page image is unknown.
     BehindDamage,
     /// The page image named by the pagemap is not in the evidence.
@@ -54,6 +57,7 @@ impl Missing {
             Self::Lazy => "left for lazy restore; they never came into an image",
             Self::NoFlags => "neither present nor in a parent by their flags",
             Self::BrokenBlock => "in packed blocks that can't be unpacked",
+            Self::Hole => "holes in the page image: zeros, or pages punched out for a younger dump",
             Self::BehindDamage => "behind an entry of the pagemap that can't be true",
             Self::NoPageImage => "the page image is not in the evidence",
         }
@@ -91,6 +95,9 @@ impl Extent {
     }
 }
 
+/// Bytes of page images that can't be had after all: ascending ranges of offsets that don't touch.
+pub(super) type Lost = BTreeMap<ObjectId, Vec<Range<u64>>>;
+
 /// Ascending extents that don't overlap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Extents(Vec<Extent>);
@@ -116,26 +123,26 @@ impl Extents {
         }
     }
 
-    /// Marks the bytes of a page image within these ranges, which ascend and are disjoint, as such that can't be had.
-    pub(super) fn mark_broken(&mut self, object: ObjectId, broken: &[Range<u64>]) {
+    /// Marks lost bytes as such that can't be had, for a reason; `touched` gets the images of which there were some.
+    pub(super) fn mark(&mut self, lost: &Lost, why: Missing, touched: &mut BTreeSet<ObjectId>) {
         let mut marked = Vec::new();
         for extent in std::mem::take(&mut self.0) {
-            let Place::Image(_, offset) = extent.place else {
+            let Place::Image(object, offset) = extent.place else {
                 marked.push(extent);
                 continue;
             };
-            let is_here = matches!(extent.place, Place::Image(of, _) if of == object);
-            let address = |at: u64| extent.start + (at.clamp(offset, offset + extent.len) - offset);
+            let end = offset + extent.len;
+            let ranges = lost.get(&object).map_or(&[][..], Vec::as_slice);
+            let first = ranges.partition_point(|range| range.end <= offset);
             let mut from = extent.start;
-            let first = broken.partition_point(|range| range.end <= offset);
-            let touching =
-                broken[first..].iter().take_while(|range| is_here && range.start < offset + extent.len);
-            for range in touching {
-                let lost = address(range.start)..address(range.end);
-                marked.extend(extent.clipped(&(from..lost.start)));
-                let place = Place::Missing(Missing::BrokenBlock);
-                marked.push(Extent { start: lost.start, len: lost.end - lost.start, place });
-                from = lost.end;
+            for range in ranges[first..].iter().take_while(|range| range.start < end) {
+                let address = |at: u64| extent.start + (at.clamp(offset, end) - offset);
+                let hole = address(range.start)..address(range.end);
+                marked.extend(extent.clipped(&(from..hole.start)));
+                let place = Place::Missing(why);
+                marked.push(Extent { start: hole.start, len: hole.end - hole.start, place });
+                from = hole.end;
+                touched.insert(object);
             }
             marked.extend(extent.clipped(&(from..extent.end())));
         }
@@ -227,9 +234,13 @@ mod tests {
     #[test]
     fn what_is_broken_is_cut_out() {
         let mut extents = Extents::new(vec![image(0x2000, 0x3000, 0x1000), image(0x8000, 0x1000, 0x4000)]);
-        extents.mark_broken(ObjectId(1), &[0..0x1000, 0x2000..0x9000]);
-        assert_eq!(extents.0.len(), 2, "another image");
-        extents.mark_broken(ObjectId(0), &[0..0x800, 0x2000..0x3000, 0x3800..0x4800]);
+        let mut touched = BTreeSet::new();
+        let elsewhere = Lost::from([(ObjectId(1), vec![0..0x1000, 0x2000..0x9000])]);
+        extents.mark(&elsewhere, Missing::Hole, &mut touched);
+        assert_eq!((extents.0.len(), touched.len()), (2, 0), "another image");
+        let here = Lost::from([(ObjectId(0), vec![0..0x800, 0x2000..0x3000, 0x3800..0x4800])]);
+        extents.mark(&here, Missing::BrokenBlock, &mut touched);
+        assert_eq!(touched, BTreeSet::from([ObjectId(0)]));
         let lost = |start, len| Extent { start, len, place: Place::Missing(Missing::BrokenBlock) };
         let expected = [
             image(0x2000, 0x1000, 0x1000),

@@ -5,6 +5,7 @@
 
 mod backing;
 mod extent;
+mod holes;
 mod packing;
 mod pagemaps;
 mod parents;
@@ -26,12 +27,15 @@ pub use space::AddressSpace;
 pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::case::{Case, DumpId};
+use crate::evidence::MemberId;
 use crate::files::FileSet;
 use crate::gap::Findings;
 use crate::model::{Files, files_of};
+use extent::Lost;
 use pagemaps::Pagemaps;
 
 /// The address spaces of one dump.
@@ -91,6 +95,7 @@ impl Memory {
             memory.findings.note("a stale parent link", "parent", format!("{why} (it points to '{link}')"));
         }
         memory.ancestry = ancestry;
+        holes::mark(case, id, &mut memory);
         memory
     }
 
@@ -113,17 +118,25 @@ impl Memory {
             && self.spaces.iter().zip(&other.spaces).all(same)
     }
 
+    /// Where a page image is: the dump that has it, and the member. `None` when it is not there.
+    fn page_image(&self, case: &Case, object: &Object) -> Option<(DumpId, MemberId)> {
+        let owner = *self.ancestry.get(object.ancestor)?;
+        let files = case.dump(owner).image_files(case.evidence(owner).index());
+        Some((owner, files.member(object.image.as_bytes())?))
+    }
+
     /// How a page image is packed, if it is one of the packed ones.
     fn packing(&self, id: Option<ObjectId>) -> Option<&Packing> {
         self.objects.get(id?.0 as usize)?.packing.as_deref()
     }
 
-    /// Marks bytes of a page image, by ascending ranges of offsets, as such that can't be had after all.
-    fn mark_broken(&mut self, object: ObjectId, broken: &[std::ops::Range<u64>]) {
-        let mut marked = stored::Marked::new();
+    /// Marks lost bytes as such that can't be had; returns the page images of which there were some.
+    fn mark(&mut self, lost: &Lost, why: Missing) -> BTreeSet<ObjectId> {
+        let (mut marked, mut touched) = (stored::Marked::new(), BTreeSet::new());
         for space in &mut self.spaces {
-            space.stored.mark_broken(object, broken, &mut marked);
+            space.stored.mark(lost, why, &mut marked, &mut touched);
         }
+        touched
     }
 
     /// The address space of a process.

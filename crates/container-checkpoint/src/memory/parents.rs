@@ -45,7 +45,7 @@ pub(super) fn parent_link(case: &Case, id: DumpId) -> Option<String> {
 
 /// The link is resolved within what the user gave: in the same evidence by its path, else in another one by its last component. Every container's
 /// parent may have that name, so that the dumps must not be of two containers.
-fn parent_of(case: &Case, id: DumpId, findings: &mut Findings) -> Option<DumpId> {
+pub(super) fn parent_of(case: &Case, id: DumpId, findings: &mut Findings) -> Option<DumpId> {
     let link = parent_link(case, id)?;
     let link = link.trim_end_matches('/').as_bytes();
     let here = case.dump(id);
@@ -59,12 +59,19 @@ fn parent_of(case: &Case, id: DumpId, findings: &mut Findings) -> Option<DumpId>
         }
     }
     let last = split_path(link).1;
-    let could_be = |other: &DumpId| {
-        other.evidence != id.evidence
-            && directory_name(case, *other) == last
-            && shares_a_pagemap(case, id, *other)
-    };
-    let mut candidates: Vec<DumpId> = case.all_dumps().filter(could_be).collect();
+    let could_be = |other: &DumpId| other.evidence != id.evidence && shares_a_pagemap(case, id, *other);
+    let is_named = |other: &DumpId| directory_name(case, *other) == last;
+    let mut candidates: Vec<DumpId> = case.all_dumps().filter(|it| is_named(it) && could_be(it)).collect();
+    if candidates.is_empty() {
+        // What is given as a parent may have been renamed or unpacked elsewhere since.
+        let is_given = |other: &DumpId| {
+            let opened = &case.evidences[other.evidence];
+            let chosen =
+                opened.locator.selector.as_ref().is_none_or(|word| case.dump(*other).is_called(word));
+            opened.is_parent && chosen
+        };
+        candidates = case.all_dumps().filter(|it| is_given(it) && could_be(it)).collect();
+    }
     let container = container_id(case, id);
     let of_another = |other: &DumpId| matches!((&container, container_id(case, *other)), (Some(own), Some(other)) if *own != other);
     let place = || String::from_utf8_lossy(link).into_owned();
@@ -83,7 +90,14 @@ fn parent_of(case: &Case, id: DumpId, findings: &mut Findings) -> Option<DumpId>
         [] => None,
         &[parent] => {
             if container.is_none() || container_id(case, parent).is_none() {
-                let why = "taken as the parent by the name of its directory alone: nothing says of which container it is";
+                let why = match is_named(&parent) {
+                    true => {
+                        "taken as the parent by the name of its directory alone: nothing says of which container it is"
+                    }
+                    false => {
+                        "taken as the parent because it was given as one: nothing says of which container it is"
+                    }
+                };
                 findings.note("the parent dump", case.evidence(parent).name(), why);
             }
             Some(parent)

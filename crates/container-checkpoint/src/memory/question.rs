@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
 use std::ops::ControlFlow;
 
-use super::extent::ObjectId;
+use super::extent::{Lost, Missing, ObjectId};
 use super::visit::{Schedule, Want};
 use super::{Memory, Ride};
 use crate::case::{Case, DumpId};
@@ -158,9 +158,7 @@ impl Reading<'_> {
 
     /// Where an object's bytes are, if its image is there and can be read.
     fn source(&self, id: ObjectId, object: &super::Object) -> Option<Source> {
-        let owner = *self.memory.ancestry.get(object.ancestor)?;
-        let files = self.case.dump(owner).image_files(self.case.evidence(owner).index());
-        let member = files.member(object.image.as_bytes())?;
+        let (owner, member) = self.memory.page_image(self.case, object)?;
         let packed = object.packing.is_some().then_some(id);
         let can_be_read = self.case.evidence(owner).index().member(member).can_be_read();
         can_be_read.then_some(Source { evidence: owner.evidence, member, packed })
@@ -205,20 +203,17 @@ impl<Q: Question> Passenger for Selected<'_, Q> {
 impl<Q> Shown<Q> {
     /// Marks what could not be unpacked; false when there is no such.
     fn mark_broken(&self, memory: &mut Memory, findings: &mut Findings) -> bool {
-        let mut any = false;
+        let mut lost = Lost::new();
         for (packed, schedule) in &self.schedules {
             let (Some(object), Some(first)) = (*packed, schedule.broken.first()) else { continue };
             let ranges: Vec<_> = schedule.broken.iter().map(|broken| broken.range.clone()).collect();
             let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-            memory.mark_broken(object, &ranges);
-            findings.gap(
-                "stored pages",
-                &memory.object(object).image,
-                format!("{} ({bytes} bytes of memory can't be unpacked)", first.why),
-            );
-            any = true;
+            let why = format!("{} ({bytes} bytes of memory can't be unpacked)", first.why);
+            findings.gap("stored pages", &memory.object(object).image, why);
+            lost.insert(object, ranges);
         }
-        any
+        memory.mark(&lost, Missing::BrokenBlock);
+        !lost.is_empty()
     }
 
     /// What was wanted and did not come, a gap for each page image.

@@ -2,11 +2,11 @@
 //!
 //! A shared object's extents are kept once, however many mappings show it: a database maps its buffers into hundreds of processes.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::extent::{Extent, Extents, ObjectId};
+use super::extent::{Extent, Extents, Lost, Missing, ObjectId};
 
 /// What is stored of one address space.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub(super) struct View {
     pub(super) from: u64,
 }
 
-/// Shared objects before and after their broken bytes were marked, by the address of what was before, which is kept so that it stays taken.
+/// Shared objects before and after bytes of them were marked, by the address of what was before, which is kept so that it stays taken.
 pub(super) type Marked = HashMap<*const Extents, (Arc<Extents>, Arc<Extents>)>;
 
 impl Stored {
@@ -36,13 +36,19 @@ impl Stored {
         Self { private, views }
     }
 
-    /// Marks bytes of a page image as such that can't be had. `marked` has the objects that were marked for other spaces, by what they were before.
-    pub(super) fn mark_broken(&mut self, object: ObjectId, broken: &[Range<u64>], marked: &mut Marked) {
-        self.private.mark_broken(object, broken);
+    /// Marks lost bytes as such that can't be had, for a reason. `marked` has the objects that were marked for other spaces, by what they were before.
+    pub(super) fn mark(
+        &mut self,
+        lost: &Lost,
+        why: Missing,
+        marked: &mut Marked,
+        touched: &mut BTreeSet<ObjectId>,
+    ) {
+        self.private.mark(lost, why, touched);
         for view in &mut self.views {
             let (_, new) = marked.entry(Arc::as_ptr(&view.object)).or_insert_with(|| {
                 let mut extents = Extents::clone(&view.object);
-                extents.mark_broken(object, broken);
+                extents.mark(lost, why, touched);
                 (view.object.clone(), Arc::new(extents))
             });
             view.object = new.clone();
