@@ -93,11 +93,11 @@ fn turn_addresses(value: &mut Value) -> usize {
                 .map(|(key, value)| match value {
                     Value::Array(items) if ADDRESSES.contains(&key.as_str()) => {
                         // Words that are no address stay numbers.
-                        items
-                            .iter_mut()
-                            .filter(|item| item.is_string())
-                            .map(|item| *item = turned(item))
-                            .count()
+                        let addresses = items.iter_mut().filter(|item| item.is_string());
+                        addresses.fold(0, |count, address| {
+                            *address = turned(address);
+                            count + 1
+                        })
                     }
                     value => turn_addresses(value),
                 })

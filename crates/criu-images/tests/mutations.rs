@@ -40,7 +40,9 @@ fn mutated_images_come_back_in_time_and_without_panic() {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some(((name, bytes), archive)) = { queue.lock().unwrap().next() } {
+                // Not locked while a fixture is broken.
+                let next = || queue.lock().unwrap().next();
+                while let Some(((name, bytes), archive)) = next() {
                     let tally = broken_everywhere(&format!("{archive}/{name}"), bytes, mutations);
                     total.lock().unwrap().add(&tally);
                 }
