@@ -56,6 +56,18 @@
 //! [`Image::entries`] gives typed messages: generated structures, every required field checked before.
 //! [`Image::raw_entries`] gives messages as bytes, with their payloads; [`json`] walks these by the static tables of
 //! [`schema`], with no code for any single message, and keeps unknown fields, order and odd encodings.
+//!
+//! ```
+//! use criu_images::{Image, json};
+//!
+//! // Field 500 is in no schema of CRIU. It comes back all the same.
+//! let bytes = b"\x19\x43\x56\x54\x30\x30\x27\x50\x0b\0\0\0\x08\x01\x10\0\x18\x01\x20\x01\xa0\x1f\x07";
+//! let (mut text, mut again) = (Vec::new(), Vec::new());
+//! json::decode(&Image::parse(bytes)?, &json::Options::default(), &mut text)?;
+//! json::encode(&text, &mut again)?;
+//! assert_eq!(again, bytes);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod compress;
 pub mod error;
@@ -74,3 +86,8 @@ mod wire;
 
 pub use error::{Error, Result};
 pub use framing::Image;
+
+// The example of the page that packages show is run as well.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

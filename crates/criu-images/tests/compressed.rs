@@ -16,8 +16,7 @@ const PAGE: u64 = 4096;
 type Files = BTreeMap<String, Vec<u8>>;
 
 fn dump(name: &str) -> Files {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/images");
-    common::images(&root.join(format!("{name}.tar.zst")))
+    common::in_archive(name).images
 }
 
 /// The pagemaps of a dump with the pages file of each.

@@ -14,7 +14,7 @@ fn page() -> String {
 }
 
 fn synthetic() -> BTreeMap<String, Vec<u8>> {
-    common::in_repository().remove(0).images
+    common::in_archive("synthetic").images
 }
 
 /// All that is ever printed of an image: both forms, without payload, info, errors.

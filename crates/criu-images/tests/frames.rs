@@ -16,8 +16,7 @@ use criu_images::schema::{
 
 #[test]
 fn a_real_dump_reads_as_types() {
-    let cases = common::in_repository();
-    let tree = &cases.iter().find(|cases| cases.name == "tree").unwrap().images;
+    let tree = common::in_archive("tree").images;
     let image = |name: &str| Image::parse_named(name.as_bytes(), &tree[name]).unwrap();
 
     assert_eq!(image("inventory.img").entry::<InventoryEntry>().unwrap().img_version, 2);
