@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::archives::{testdata, unpacked};
-use crate::support::program::coldcase;
+use crate::support::program::{coldcase, coldcase_filing};
 
 fn dump(name: &str) -> TempDir {
     unpacked(testdata(&format!("images/{name}.tar.zst")))
@@ -303,4 +303,135 @@ fn a_dump_that_does_not_fit_together_stays_as_it_is() {
     assert!(ran.stderr.contains("pages-4.img is no regular file"), "{}", ran.told());
     let empty = TempDir::new().unwrap();
     coldcase(&["crit", "compress", empty.path().to_str().unwrap()]).run().ends_with(2);
+}
+
+#[test]
+fn options_are_taken_as_crit_takes_them() {
+    let dump = dump("tree");
+    let (image, file) = (path(&dump, "pstree.img"), path(&dump, "text.json"));
+    let expected = coldcase(&["crit", "show", &image]).run().ends_with(0).quietly().stdout;
+    for arguments in [
+        &["decode", "--p", "--i", &image][..],
+        &["decode", "--pretty", "--pretty", "-i", "absent.img", "-i", &image],
+        &["decode", &format!("-i={image}"), "--pret"],
+        &["show", "--n", &image],
+        &["show", &image, "--no"],
+    ] {
+        let ran = coldcase(&[&["crit"], arguments].concat()).run().ends_with(0).quietly();
+        assert!(ran.stdout == expected, "{}", ran.told());
+    }
+    coldcase(&["crit", "decode", "--i", &image, "--o", &file]).run().ends_with(0).quietly();
+    assert!(fs::read(&file).unwrap().starts_with(b"{\"magic\": \"PSTREE\""));
+    // A name that a script left empty is none: it does not stand for standard input, as it does to crit.
+    for option in ["-i", "-o"] {
+        coldcase(&["crit", "decode", option, ""]).fed(fs::read(&image).unwrap()).run().ends_with(2);
+    }
+}
+
+#[test]
+fn errors_name_the_file() {
+    let dump = dump("tree");
+    let (image, broken) = (path(&dump, "pstree.img"), path(&dump, "broken.img"));
+    for contents in [&b""[..], b"abc", b"no image"] {
+        fs::write(&broken, contents).unwrap();
+        for arguments in [&["decode", "-i", &broken][..], &["show", &broken], &["info", &broken]] {
+            let ran = coldcase(&[&["crit"], arguments].concat()).run().ends_with(2);
+            assert!(ran.messages("error")[0].starts_with(&format!("{broken}: ")), "{}", ran.told());
+        }
+    }
+    let ran = coldcase(&["crit", "decode"]).fed(*b"abc").run().ends_with(2);
+    assert!(ran.messages("error")[0].starts_with("standard input: "), "{}", ran.told());
+    let text = coldcase(&["crit", "decode", "-i", &image]).run().ends_with(0).stdout;
+    for (action, input) in [("decode", fs::read(&image).unwrap()), ("encode", text)] {
+        let ran = coldcase(&["crit", action, "-o", "/dev/full"]).fed(input).run().ends_with(2);
+        assert!(ran.messages("error")[0].contains("writing to /dev/full: "), "{}", ran.told());
+    }
+}
+
+#[test]
+fn an_output_file_stays_what_it_is() {
+    let dump = dump("tree");
+    let image = path(&dump, "pstree.img");
+    let text = coldcase(&["crit", "decode", "-i", &image]).run().ends_with(0).stdout;
+    let text = text.strip_suffix(b"\n").unwrap();
+    let private = path(&dump, "private.json");
+    fs::write(&private, "old").unwrap();
+    fs::set_permissions(&private, fs::Permissions::from_mode(0o600)).unwrap();
+    coldcase(&["crit", "decode", "-i", &image, "-o", &private]).run().ends_with(0).quietly();
+    assert_eq!(fs::metadata(&private).unwrap().permissions().mode() & 0o7777, 0o600);
+    assert!(fs::read(&private).unwrap() == text);
+    // A link to a file that is to be made, by way of another link.
+    let [link, further, made] = ["link", "further", "made"].map(|name| path(&dump, name));
+    std::os::unix::fs::symlink("further", &link).unwrap();
+    std::os::unix::fs::symlink(&made, &further).unwrap();
+    coldcase(&["crit", "decode", "-i", &image, "-o", &link]).run().ends_with(0).quietly();
+    assert!([&link, &further].iter().all(|link| fs::symlink_metadata(link).unwrap().is_symlink()));
+    assert!(fs::read(&made).unwrap() == text);
+    std::os::unix::fs::symlink("circle", path(&dump, "circle")).unwrap();
+    coldcase(&["crit", "decode", "-i", &image, "-o", &path(&dump, "circle")]).run().ends_with(2);
+    // An image may be replaced by its own text.
+    coldcase(&["crit", "decode", "-i", &image, "-o", &image]).run().ends_with(0).quietly();
+    assert!(fs::read(&image).unwrap() == text);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_to_its_end_leaves_nothing_behind() {
+    let dump = dump("tree");
+    let before = files(dump.path());
+    let directory = dump.path().to_str().unwrap();
+    let [image, text, out] = ["files.img", "text.json", "out"].map(|name| path(&dump, name));
+    coldcase(&["crit", "decode", "-i", &image, "-o", &text]).run().ends_with(0).quietly();
+    for arguments in [
+        &["decode", "-i", &image, "-o", &text][..],
+        &["decode", "-i", &image, "-o", &out],
+        &["encode", "-i", &text, "-o", &out],
+        &["compress", directory],
+        &["compress", "--in-place", directory],
+    ] {
+        let here = files(dump.path());
+        let ran = coldcase_filing(512, &[&["crit"], arguments].concat()).raw().run().ends_with(2);
+        assert!(ran.messages("error")[0].contains("File too large"), "{}", ran.told());
+        assert!(files(dump.path()) == here, "{}", ran.told());
+    }
+    fs::remove_file(&text).unwrap();
+    assert!(files(dump.path()) == before);
+}
+
+#[test]
+fn of_several_pagemaps_the_one_that_fits_describes_the_pages() {
+    let dump = dump("tree");
+    let pages = path(&dump, "pages-3.img");
+    let expected = coldcase(&["crit", "show", &pages]).run().ends_with(0).quietly().stdout;
+    // Left behind by an older dump into the same directory, and first by name.
+    let text = coldcase(&["crit", "decode", "-i", &path(&dump, "pagemap-57.img")]).run().ends_with(0);
+    let mut text = json(&text.stdout);
+    text["entries"].as_array_mut().unwrap().pop().unwrap();
+    let encode = ["crit", "encode", "-o", &path(&dump, "pagemap-5.img")];
+    coldcase(&encode).fed(text.to_string()).run().ends_with(0).quietly();
+    assert!(coldcase(&["crit", "show", &pages]).run().ends_with(0).quietly().stdout == expected);
+}
+
+#[test]
+fn x_has_the_gaps_of_its_table_alone() {
+    // An image that is cut, and the tables that rest on it.
+    for (image, resting) in [
+        ("pagemap-57.img", &["rss"][..]),
+        ("mm-57.img", &["mems", "rss"]),
+        ("files.img", &["fds", "mems", "rss"]),
+        ("fdinfo-2.img", &["fds"]),
+        ("inventory.img", &[]),
+        ("pstree.img", &["ps", "fds", "mems", "rss"]),
+    ] {
+        let dump = dump("tree");
+        let cut = fs::File::options().write(true).open(path(&dump, image)).unwrap();
+        cut.set_len(cut.metadata().unwrap().len() - 3).unwrap();
+        for table in ["ps", "fds", "mems", "rss"] {
+            let status = if resting.contains(&table) { 3 } else { 0 };
+            let ran =
+                coldcase(&["crit", "x", dump.path().to_str().unwrap(), table]).raw().run().ends_with(status);
+            let gaps = ran.messages("gap");
+            assert_eq!(gaps.iter().any(|gap| gap.contains(image)), status == 3, "{}", ran.told());
+            assert_eq!(gaps.is_empty(), status == 0, "{}", ran.told());
+        }
+    }
 }

@@ -42,6 +42,14 @@ pub fn coldcase_within<S: AsRef<OsStr>>(bytes: u64, arguments: &[S]) -> Coldcase
     Coldcase::started_by(shell, arguments)
 }
 
+/// As [`coldcase`], with files of at most so many bytes: a write beyond them fails.
+pub fn coldcase_filing<S: AsRef<OsStr>>(bytes: u64, arguments: &[S]) -> Coldcase {
+    let mut shell = Command::new("/bin/sh");
+    shell.args(["-c", r#"ulimit -f "$0" && exec "$@""#]).arg((bytes / 512).to_string());
+    shell.arg(env!("CARGO_BIN_EXE_coldcase"));
+    Coldcase::started_by(shell, arguments)
+}
+
 impl Coldcase {
     fn started_by<S: AsRef<OsStr>>(mut command: Command, arguments: &[S]) -> Self {
         command.args(arguments).env_clear().env("TZ", "UTC").env("PATH", "/usr/bin:/bin");

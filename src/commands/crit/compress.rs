@@ -11,6 +11,7 @@ use criu_images::kinds::by_file_name;
 use criu_images::pagemap::Pagemap;
 use tempfile::NamedTempFile;
 
+use super::output::Output;
 use super::page_size;
 use super::raw_pages::RawPages;
 use super::replacement::Replacements;
@@ -68,6 +69,7 @@ pub fn run_back(session: &Session<'_>, args: &DecompressArgs) -> Outcome {
 }
 
 fn rewrite(session: &Session<'_>, args: &DumpArgs, way: Way) -> Outcome {
+    session.end_cleanly_on_signals()?;
     let directory = &args.directory;
     let shown = || Text::name(directory);
     let mut new = Replacements::new(directory, !args.in_place);
@@ -86,7 +88,7 @@ fn rewrite(session: &Session<'_>, args: &DumpArgs, way: Way) -> Outcome {
     let dump = Dump::read(directory)?;
     for (name, pagemap) in &dump.pagemaps {
         let progress = session.ui.progress(Text::evidence(name));
-        let done = dump.rewrite(&mut new, name, pagemap, way).with_context(|| name.clone())?;
+        let done = dump.rewrite(session, &mut new, name, pagemap, way).with_context(|| name.clone())?;
         drop(progress);
         session.ui.line(summary(name, &done, way))?;
     }
@@ -97,6 +99,9 @@ fn rewrite(session: &Session<'_>, args: &DumpArgs, way: Way) -> Outcome {
     };
     // Last: until it says so, nobody takes the pages for compressed ones.
     new.add_bytes(INVENTORY, &inventory.context(INVENTORY)?)?;
+    if session.context.cancelled() {
+        bail!("ended by a signal: {} is as it was", directory.display());
+    }
     new.apply()?;
     Ok(session.ui.line("Done")?)
 }
@@ -156,10 +161,20 @@ impl Dump {
     }
 
     /// Makes a new pagemap and a new pages file.
-    fn rewrite(&self, new: &mut Replacements, name: &str, bytes: &[u8], way: Way) -> Result<Rewritten> {
+    fn rewrite(
+        &self,
+        session: &Session<'_>,
+        new: &mut Replacements,
+        name: &str,
+        bytes: &[u8],
+        way: Way,
+    ) -> Result<Rewritten> {
         let pages_name = pages_name(&Pagemap::parse(bytes)?);
         let pages = new.path(&pages_name)?;
-        let mut out = BufWriter::with_capacity(1 << 20, new.draft()?);
+        let mut draft = new.draft()?;
+        let context = &session.context;
+        let output = Output { context, path: &pages, file: draft.as_file_mut() };
+        let mut out = BufWriter::with_capacity(1 << 20, output);
         let source = || File::open(&pages).with_context(|| format!("cannot read {}", pages.display()));
         let done = match way {
             Way::Compress => {
@@ -175,8 +190,7 @@ impl Dump {
             Way::Decompress => compress::decompress(bytes, self.page_size, buffered(source()?), &mut out),
         };
         let done = done.with_context(|| pages_name.clone())?;
-        let draft =
-            out.into_inner().map_err(IntoInnerError::into_error).with_context(|| pages_name.clone())?;
+        out.into_inner().map_err(IntoInnerError::into_error)?;
         if way == Way::Compress {
             self.check(&done, &draft, source()?).with_context(|| pages_name.clone())?;
         }

@@ -1,6 +1,5 @@
 //! `coldcase crit decode`: an image as JSON.
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -18,8 +17,8 @@ use crate::session::{Outcome, Session};
 #[derive(Args, Debug)]
 pub struct DecodeArgs {
     /// The image, or `EVIDENCE//MEMBER`; standard input without it
-    #[arg(long, short, value_name = "FILE")]
-    r#in: Option<OsString>,
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    r#in: Option<PathBuf>,
 
     /// Where the text goes, whole or not at all; standard output without it
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -36,7 +35,7 @@ pub struct DecodeArgs {
 
 pub fn run(session: &Session<'_>, args: &DecodeArgs) -> Outcome {
     let input = match &args.r#in {
-        Some(file) => Input::named(session, file, args.member.as_deref())?,
+        Some(file) => Input::named(session, file.as_os_str(), args.member.as_deref())?,
         None => Input::standard()?,
     };
     let subject = Subject::of(session, &input)?;
@@ -48,6 +47,6 @@ pub fn run(session: &Session<'_>, args: &DecodeArgs) -> Outcome {
             subject.write(session, &options, &mut out)?;
             Ok(out.write_all(b"\n")?)
         }
-        Some(path) => write_whole(path, &mut |out| subject.write(session, &options, out)),
+        Some(path) => write_whole(session, path, &mut |out| subject.write(session, &options, out)),
     }
 }

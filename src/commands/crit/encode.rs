@@ -1,6 +1,5 @@
 //! `coldcase crit encode`: JSON as an image.
 
-use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -21,8 +20,8 @@ use crate::session::{Outcome, Session};
 #[derive(Args, Debug)]
 pub struct EncodeArgs {
     /// The text, or `EVIDENCE//MEMBER`; standard input without it
-    #[arg(long, short, value_name = "FILE")]
-    r#in: Option<OsString>,
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    r#in: Option<PathBuf>,
 
     /// Where the image goes, whole or not at all; standard output without it
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -35,7 +34,7 @@ pub struct EncodeArgs {
 
 pub fn run(session: &Session<'_>, args: &EncodeArgs) -> Outcome {
     let (text, shown) = match &args.r#in {
-        Some(file) => (input::bytes(session, file, args.member.as_deref())?, Text::name(file)),
+        Some(file) => (input::bytes(session, file.as_os_str(), args.member.as_deref())?, Text::name(file)),
         None => (input::standard_input()?, Text::own("standard input")),
     };
     let mut encoded = None;
@@ -55,7 +54,7 @@ pub fn run(session: &Session<'_>, args: &EncodeArgs) -> Outcome {
                 .hint("name a file with --out")?;
         }
         None => write(&mut session.ui.stdout())?,
-        Some(path) => write_whole(path, &mut write)?,
+        Some(path) => write_whole(session, path, &mut write)?,
     }
     if let Some(encoded) = encoded {
         tell_ignored(session, &shown, &encoded);

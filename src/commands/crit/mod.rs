@@ -22,7 +22,9 @@ use crate::session::{Outcome, Session};
 /// Decode and encode CRIU images as crit does
 ///
 /// Every FILE may also be a member of evidence: `counter.tar.zst//checkpoint/pstree.img`.
+// Options as crit takes them: by any beginning that tells them apart; of one that is given twice, the last counts.
 #[derive(Args, Debug)]
+#[command(infer_long_args = true, args_override_self = true)]
 pub struct CritArgs {
     #[command(subcommand)]
     action: Action,

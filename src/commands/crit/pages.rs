@@ -72,15 +72,17 @@ fn entry(vaddr: u64, count: u64, piece: &criu_images::pagemap::Piece) -> Object 
     ]
 }
 
-/// The pagemap that names the pages file.
-fn pagemap_of(pages: &Pages) -> Option<(&str, Pagemap)> {
+/// The pagemap that names the pages file. Of several, as an older dump leaves them behind, one that fits its size.
+fn pagemap_of<'p>(pages: &'p Pages) -> Option<(&'p str, Pagemap)> {
     let pagemaps = pages.beside.iter().filter(|(name, _)| name.starts_with("pagemap-"));
-    let read = |(name, bytes): &'_ (String, Vec<u8>)| {
-        Pagemap::parse(bytes).ok().map(|pagemap| (name.clone(), pagemap))
+    let read = |(name, bytes): &'p (String, Vec<u8>)| {
+        Pagemap::parse(bytes).ok().map(|pagemap| (name.as_str(), pagemap))
     };
-    let found = pagemaps.filter_map(read).find(|(_, pagemap)| u64::from(pagemap.pages_id) == pages.id)?;
-    let (name, _) = pages.beside.iter().find(|(name, _)| *name == found.0)?;
-    Some((name, found.1))
+    let mut found: Vec<_> =
+        pagemaps.filter_map(read).filter(|(_, pagemap)| u64::from(pagemap.pages_id) == pages.id).collect();
+    let fits = |(_, pagemap): &(_, Pagemap)| page_size::fitting(pagemap, pages.size).is_some();
+    let best = found.iter().position(fits).unwrap_or(0);
+    (best < found.len()).then(|| found.swap_remove(best))
 }
 
 /// The page size: what the process's own auxiliary vector says, any other of the dump, or what the sizes agree on.

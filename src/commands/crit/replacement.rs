@@ -109,18 +109,23 @@ impl Replacements {
 
 /// Gives a file the owner, mode, extended attributes and times of another.
 fn copy_attributes(from: &File, to: &File) -> std::io::Result<()> {
-    let metadata = from.metadata()?;
-    let now = to.metadata()?;
-    if (now.uid(), now.gid()) != (metadata.uid(), metadata.gid()) {
-        fchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-    }
-    to.set_permissions(metadata.permissions())?;
+    copy_owner_and_mode(from, to)?;
     for name in attribute_names(from)? {
         let mut value = vec![0; attributes::fgetxattr(from, &*name, &mut [0u8; 0])?];
         let length = attributes::fgetxattr(from, &*name, &mut value)?;
         attributes::fsetxattr(to, &*name, &value[..length], attributes::XattrFlags::empty())?;
     }
+    let metadata = from.metadata()?;
     to.set_times(FileTimes::new().set_accessed(metadata.accessed()?).set_modified(metadata.modified()?))
+}
+
+/// Gives a file the owner and mode of another.
+pub fn copy_owner_and_mode(from: &File, to: &File) -> std::io::Result<()> {
+    let (metadata, now) = (from.metadata()?, to.metadata()?);
+    if (now.uid(), now.gid()) != (metadata.uid(), metadata.gid()) {
+        fchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+    }
+    to.set_permissions(metadata.permissions())
 }
 
 /// The names of a file's extended attributes; none where the file system has no such thing.

@@ -24,7 +24,8 @@ pub struct ShowArgs {
     member: Option<String>,
 
     /// Don't show payloads, only how large they are
-    #[arg(long)]
+    // `--no` and `--n` would be of `--no-progress` too, which crit does not have.
+    #[arg(long, aliases = ["no", "n"])]
     nopl: bool,
 }
 

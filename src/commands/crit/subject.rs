@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use criu_images::Image;
 use criu_images::json::{self, DecodeError, Options};
 use criu_images::raw::{self, RawImage};
@@ -44,11 +44,11 @@ impl<'i> Subject<'i> {
             None => None,
         };
         let form = match (raw, name) {
-            (Some(raw), _) => Form::Raw(raw),
-            (None, Some(name)) => Form::Entries(Image::parse_named(name, bytes)?),
-            (None, None) => Form::Entries(Image::parse(bytes)?),
+            (Some(raw), _) => Ok(Form::Raw(raw)),
+            (None, Some(name)) => Image::parse_named(name, bytes).map(Form::Entries),
+            (None, None) => Image::parse(bytes).map(Form::Entries),
         };
-        Ok(Self { input, form })
+        Ok(Self { input, form: form.with_context(|| input.shown().to_string())? })
     }
 
     /// Writes it as JSON. Of a damaged image that is what is whole; the damage is told.

@@ -4,6 +4,8 @@ use std::ffi::OsString;
 
 use checkpoint_forensics::crit_x::{self, Question};
 use clap::{Args, ValueEnum, ValueHint};
+use container_checkpoint::gap::{Findings, Gap, Note};
+use criu_images::kinds::by_file_name;
 
 use crate::present::escape::escape;
 use crate::present::text::Text;
@@ -28,7 +30,7 @@ pub struct XArgs {
 }
 
 /// What to show.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum What {
     /// The tree of processes
     Ps,
@@ -38,6 +40,29 @@ enum What {
     Mems,
     /// Which pages of each process are dumped, and the mappings that they are in
     Rss,
+}
+
+impl What {
+    /// Whether the table rests on an image.
+    fn rests_on(self, image: &str) -> bool {
+        let Some((kind, _)) = by_file_name(image.as_bytes()) else { return true };
+        match kind.name {
+            "PSTREE" | "CORE" => true,
+            "INVENTORY" | "CREDS" | "ITIMERS" | "RLIMIT" | "UTSNS" | "MNTS" => false,
+            "IDS" | "FDINFO" | "FS" => self == Self::Fds,
+            "MM" => matches!(self, Self::Mems | Self::Rss),
+            // Files of all sorts.
+            _ => self != Self::Ps,
+        }
+    }
+}
+
+/// Makes notes of those gaps in the model that the table does not show: they are no gaps of the answer.
+fn spare(what: What, findings: &mut Findings) {
+    let rests_on = |gap: &Gap| gap.place.split(", ").next().is_none_or(|image| what.rests_on(image));
+    let (shown, spared) = std::mem::take(&mut findings.gaps).into_iter().partition(rests_on);
+    findings.gaps = shown;
+    findings.notes.extend(spared.into_iter().map(|Gap { what, place, why }| Note { what, place, why }));
 }
 
 impl From<What> for Question {
@@ -59,6 +84,7 @@ pub fn run(session: &Session<'_>, args: &XArgs) -> Outcome {
         let images = case.dump(checkpoint.id()).image_files(case.evidence(checkpoint.id()).index());
         let (model, mut findings) = checkpoint.model();
         let (answer, found) = crit_x::explore(args.what.into(), &images, &model);
+        spare(args.what, &mut findings);
         findings.extend(found);
         findings.extend(checkpoint.evidence_findings().clone());
         findings.settle();

@@ -46,8 +46,10 @@ enum Token<'j> {
 }
 
 impl<'j> Parser<'j> {
+    /// Begins at the start, or behind the byte order mark that some editors write there.
     pub fn new(text: &'j [u8]) -> Self {
-        Self { text, at: 0 }
+        let at = if text.starts_with("\u{feff}".as_bytes()) { '\u{feff}'.len_utf8() } else { 0 };
+        Self { text, at }
     }
 
     /// Reads one mark, such as `{`.
@@ -273,6 +275,12 @@ mod tests {
         assert_eq!(values[1], Json::Number("-2.5e3"));
         assert_eq!(values[2], Json::Text("x\né😀".as_bytes().to_vec()));
         assert_eq!(values[5], Json::Object(Object::default()));
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over() {
+        assert_eq!(tree("\u{feff}{}").unwrap(), Json::Object(Object::default()));
+        assert!(tree("\u{feff}\u{feff}{}").is_err());
     }
 
     #[test]
