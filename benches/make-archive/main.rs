@@ -1,25 +1,20 @@
 //! Makes a checkpoint archive of any size, as Podman would write it, to measure with.
 //!
 //! `cargo bench --bench make-archive -- --memory 1024 big.tar` writes 1 GiB of generated memory; the file's name says how it is
-//! packed (`.tar`, `.tar.gz`, `.tar.zst`). Standard output gets a line for each needle: process, address, text.
-
-mod archive;
-mod contents;
-mod image;
-mod process;
+//! packed (`.tar`, `.tar.gz`, `.tar.zst`, `.tar.xz`, `.tar.lz4`, `.tar.bz2`). Standard output gets a line for each needle: process, address, text.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use archive::{Archive, Options};
+use checkpoint_builder::{Archive, Packing, Worker};
 use clap::Parser;
 
 /// Make a large checkpoint archive
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Files to write; `.gz` and `.zst` at the end of a name ask for that compression
+    /// Files to write; the end of a name says how they are packed
     files: Vec<PathBuf>,
 
     /// Memory to store, in MiB
@@ -29,6 +24,10 @@ struct Arguments {
     /// How many needles to plant in it
     #[arg(long, default_value_t = 1000)]
     needles: u64,
+
+    /// How many keys and tokens to plant in it
+    #[arg(long, default_value_t = 30)]
+    secrets: u64,
 
     /// Store every second page only: one pagemap entry a page
     #[arg(long)]
@@ -44,27 +43,23 @@ struct Arguments {
 }
 
 fn main() -> io::Result<ExitCode> {
-    let arguments = Arguments::parse();
-    let Arguments { needles, scattered, pages_first, .. } = arguments;
-    let archive = Archive::new(Options { memory: arguments.memory << 20, needles, scattered, pages_first });
+    let Arguments { files, memory, needles, secrets, scattered, pages_first, .. } = Arguments::parse();
+    let worker = Worker { memory: memory << 20, needles, secrets, ..Worker::default() };
+    let worker = if scattered { worker.scattered() } else { worker };
+    let checkpoint = worker.checkpoint();
+    let archive = Archive::podman(&checkpoint);
+    let archive = if pages_first { archive.pages_first() } else { archive };
     let mut out = io::stdout().lock();
-    if arguments.files.is_empty() {
+    if files.is_empty() {
         writeln!(out, "name a file to make: cargo bench --bench make-archive -- big.tar.zst")?;
         return Ok(ExitCode::SUCCESS);
     }
-    for path in &arguments.files {
+    for path in &files {
         let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-        match path.extension().and_then(|ending| ending.to_str()) {
-            Some("gz") => archive
-                .write(flate2::write::GzEncoder::new(file, flate2::Compression::default()))?
-                .finish()?
-                .flush()?,
-            Some("zst") => archive.write(zstd::stream::write::Encoder::new(file, 3)?)?.finish()?.flush()?,
-            _ => archive.write(file)?.flush()?,
-        }
+        archive.write_packed(Packing::of_name(path), file)?.flush()?;
     }
-    for needle in archive.needles() {
-        writeln!(out, "{}\t{:#x}\t{}", needle.pid, needle.address, needle.text)?;
+    for (address, text) in worker.needles() {
+        writeln!(out, "{}\t{address:#x}\t{text}", Worker::PID)?;
     }
     Ok(ExitCode::SUCCESS)
 }

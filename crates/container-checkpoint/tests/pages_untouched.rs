@@ -2,21 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // a failure fails the test
 
-#[path = "../../../benches/make-archive/archive.rs"]
-mod archive;
-#[path = "../../../benches/make-archive/contents.rs"]
-mod contents;
-#[path = "../../../benches/make-archive/image.rs"]
-mod image;
-#[path = "../../../benches/make-archive/process.rs"]
-mod process;
-
-use std::io::{self, Cursor, Write};
+use std::io::{self, Cursor};
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use archive::{Archive, Options};
+use checkpoint_builder::{Archive, Packing, Worker};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::command_line::CommandLines;
@@ -27,8 +18,7 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{self, Memory, Place, Question, Ride, Want};
 use container_checkpoint::naming::Locator;
 
-const OPTIONS: Options = Options { memory: 8 << 20, needles: 50, scattered: false, pages_first: false };
-const PAGES_FIRST: Options = Options { pages_first: true, ..OPTIONS };
+const WORKER: Worker = Worker { memory: 8 << 20, needles: 50, secrets: 0, run: 256, apart: 0 };
 const DUMP: DumpId = DumpId { evidence: 0, dump: 0 };
 /// What may be read of a compressed archive beside its passes: its first bytes, which tell how it is packed.
 const SNIFF: u64 = 512;
@@ -107,18 +97,22 @@ impl Question for Everything {
     }
 }
 
-fn plain(options: Options) -> Vec<u8> {
-    Archive::new(options).write(Vec::new()).unwrap()
+/// Where the page images stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    AsCriu,
+    PagesFirst,
 }
 
-fn zstd(bytes: &[u8]) -> Vec<u8> {
-    zstd::encode_all(bytes, 1).unwrap()
+fn packed(order: Order, packing: Packing) -> Vec<u8> {
+    let checkpoint = WORKER.checkpoint();
+    let archive = Archive::podman(&checkpoint);
+    let archive = if order == Order::PagesFirst { archive.pages_first() } else { archive };
+    archive.write_packed(packing, Vec::new()).unwrap()
 }
 
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
+fn plain(order: Order) -> Vec<u8> {
+    packed(order, Packing::Plain)
 }
 
 fn open(source: &Arc<Counted>, passenger: &mut dyn Passenger) -> Case {
@@ -144,10 +138,10 @@ fn read_all_but_memory(case: &Case) {
     assert_eq!(info.engine, Engine::Podman);
     assert_eq!(info.name.known().map(String::as_str), Some("worker"));
     assert!(
-        info.statistics.known().is_some_and(|statistics| statistics.pages_written > (OPTIONS.memory >> 12))
+        info.statistics.known().is_some_and(|statistics| statistics.pages_written > (WORKER.memory >> 12))
     );
     assert!(findings.gaps.is_empty(), "{findings:?}");
-    assert!(checkpoint.sizes().pages > OPTIONS.memory);
+    assert!(checkpoint.sizes().pages > WORKER.memory);
     let (model, findings) = checkpoint.model();
     assert_eq!(model.processes.depth_first().count(), 2);
     assert!(findings.gaps.is_empty(), "{findings:?}");
@@ -173,14 +167,13 @@ fn ask_everything(case: &Case, ride: Option<&mut Ride<'_, Everything>>) {
     assert!(answered.findings.gaps.is_empty(), "{:?}", answered.findings);
     let Everything { wanted, came, needles, .. } = answered.question;
     assert_eq!(came, wanted);
-    assert_eq!(needles, Archive::new(OPTIONS).needles().len());
+    assert_eq!(needles, WORKER.needles().len());
 }
 
 /// Asks one question of compressed archives and counts the passes, told as bytes read over bytes there.
-fn assert_passes(options: Options, passes: u64, ask: &dyn Fn(&Arc<Counted>)) {
-    let bytes = plain(options);
-    for packed in [zstd(&bytes), gzip(&bytes)] {
-        let source = Counted::new(packed);
+fn assert_passes(order: Order, passes: u64, ask: &dyn Fn(&Arc<Counted>)) {
+    for packing in [Packing::Zstd, Packing::Gzip] {
+        let source = Counted::new(packed(order, packing));
         ask(&source);
         let (size, total) = (source.size(), source.total());
         assert!(total >= passes * size, "{total} bytes were read of {size}: less than {passes} passes");
@@ -211,10 +204,10 @@ fn ask_for_everything(source: &Arc<Counted>) {
 
 #[test]
 fn what_needs_no_memory_reads_no_page() {
-    for options in [OPTIONS, PAGES_FIRST] {
-        let bytes = plain(options);
+    for order in [Order::AsCriu, Order::PagesFirst] {
+        let bytes = plain(order);
         let pages = pages_of(&bytes);
-        assert!(pages.iter().map(|range| range.end - range.start).sum::<u64>() > options.memory);
+        assert!(pages.iter().map(|range| range.end - range.start).sum::<u64>() > WORKER.memory);
         let source = Counted::new(bytes);
         ask_for_show(&source);
         assert_eq!(source.within(&pages), 0);
@@ -224,7 +217,7 @@ fn what_needs_no_memory_reads_no_page() {
 
 #[test]
 fn command_lines_read_only_their_own_bytes() {
-    let bytes = plain(OPTIONS);
+    let bytes = plain(Order::AsCriu);
     let pages = pages_of(&bytes);
     let source = Counted::new(bytes);
     let mut ride = Ride::new(make_command_lines);
@@ -237,7 +230,7 @@ fn command_lines_read_only_their_own_bytes() {
 
 #[test]
 fn a_search_reads_each_page_once() {
-    let bytes = plain(OPTIONS);
+    let bytes = plain(Order::AsCriu);
     let pages = pages_of(&bytes);
     let source = Counted::new(bytes);
     ask_for_everything(&source);
@@ -246,14 +239,14 @@ fn a_search_reads_each_page_once() {
 
 #[test]
 fn a_compressed_archive_is_read_in_one_pass() {
-    assert_passes(OPTIONS, 1, &ask_for_show);
-    assert_passes(OPTIONS, 1, &ask_for_command_lines);
-    assert_passes(OPTIONS, 1, &ask_for_everything);
+    assert_passes(Order::AsCriu, 1, &ask_for_show);
+    assert_passes(Order::AsCriu, 1, &ask_for_command_lines);
+    assert_passes(Order::AsCriu, 1, &ask_for_everything);
 }
 
 #[test]
 fn pages_before_their_pagemaps_cost_a_second_pass_and_no_third() {
-    assert_passes(PAGES_FIRST, 1, &ask_for_show);
-    assert_passes(PAGES_FIRST, 2, &ask_for_command_lines);
-    assert_passes(PAGES_FIRST, 2, &ask_for_everything);
+    assert_passes(Order::PagesFirst, 1, &ask_for_show);
+    assert_passes(Order::PagesFirst, 2, &ask_for_command_lines);
+    assert_passes(Order::PagesFirst, 2, &ask_for_everything);
 }

@@ -129,10 +129,11 @@ impl StoredExtents<'_> {
         let start = self.at.max(view.range.start);
         let end = hole_end.min(view.range.end);
         let offset = view.from + (start - view.range.start);
-        let number = *self.object.get_or_insert_with(|| view.object.first_behind(offset));
-        // An extent that a page of the process's own cuts in two is looked at again behind that page.
-        let number =
-            number + usize::from(view.object.get(number).is_some_and(|extent| extent.end() <= offset));
+        let mut number = *self.object.get_or_insert_with(|| view.object.first_behind(offset));
+        // An extent that a page of the process's own cuts in two is looked at again behind that page; several may be hidden by such pages.
+        while view.object.get(number).is_some_and(|extent| extent.end() <= offset) {
+            number += 1;
+        }
         self.object = Some(number);
         let wanted = offset..offset + (end - start);
         let Some(part) = view.object.get(number).and_then(|extent| extent.clipped(&wanted)) else {
@@ -165,6 +166,17 @@ mod tests {
             image(0x20000, 0x1000, 0, 0x300),
         ]);
         Stored::new(private, vec![view(0x10000, 0x18000, 0), view(0x30000, 0x32000, 0x2800)])
+    }
+
+    #[test]
+    fn own_pages_that_hide_several_parts_of_the_object_hide_no_more() {
+        let part = |number: u64| image(number * 0x1000, 0x1000, 1, number * 0x8000);
+        let object = Arc::new(Extents::new((0..5).map(part).collect()));
+        let private = Extents::new(vec![image(0x11000, 0x3000, 0, 0)]);
+        let stored = Stored::new(private, vec![View { range: 0x10000..0x15000, object, from: 0 }]);
+        let expected =
+            [image(0x10000, 0x1000, 1, 0), image(0x11000, 0x3000, 0, 0), image(0x14000, 0x1000, 1, 0x20000)];
+        assert_eq!(stored.iter().collect::<Vec<_>>(), expected);
     }
 
     #[test]

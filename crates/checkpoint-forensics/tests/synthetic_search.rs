@@ -1,0 +1,320 @@
+//! Search over random synthetic evidence equals a naive scan of the address spaces that it was built from: however the same memory is stored,
+//! whoever shares it, in whatever pieces it comes, the matches are the same.
+
+#![allow(clippy::unwrap_used)] // a failure fails the test
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use checkpoint_builder::{
+    Archive, Checkpoint, Contents, Generation, Mapping, ObjectKind, PAGE, Packing, Pages, Place, Process,
+    Run, SharedObject,
+};
+use checkpoint_forensics::search::{Options, Pattern, Search};
+use container_checkpoint::case::{Case, DumpId};
+use container_checkpoint::context::Context;
+use container_checkpoint::evidence::Evidence;
+use container_checkpoint::ids::Pid;
+use container_checkpoint::memory::{self, Ride, Selection};
+use container_checkpoint::naming::Locator;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use regex::bytes::{Regex, RegexBuilder};
+
+/// Where each process has memory of its own.
+const BASE: u64 = 0x1000_0000;
+/// Pages of it.
+const OWN: u64 = 10;
+/// Where each process maps a memory file for itself; the object that all of them share stands right behind its own memory.
+const COPY: u64 = 0x3000_0000;
+/// Pages of each shared object.
+const SHARED: u64 = 6;
+const OBJECTS: [u32; 2] = [7, 9];
+
+/// What is looked for: words, their borders, lines, runs of any length, the shortest of several, pieces that repeat. All matches are far below the bound
+/// but for those of a page without a blank, which do not occur.
+const EXPRESSIONS: [&str; 16] = [
+    "needle",
+    r"\bfoo",
+    r"bar\b",
+    r"\bneedle\b",
+    "^foo",
+    "bar$",
+    "[a-z]+",
+    "[a-z]{9,}",
+    r"foo[^\n]*?bar",
+    r"x9\b[ _]?",
+    "aaa",
+    "[a-z]{3}",
+    "(?i)NEEDLE_?",
+    r"foo|foobar|needle\n",
+    r"[^a-z\n]+",
+    r"\x00x9",
+];
+
+/// What a page is, and whether it begins a run of its own.
+#[derive(Clone, Copy, Debug)]
+struct Page {
+    place: Option<Place>,
+    cut: bool,
+}
+
+/// The pages of one mapping or object in one dump.
+#[derive(Clone, Debug)]
+struct Area {
+    pages: Vec<Page>,
+    seed: u64,
+    /// Stored from the last run to the first, as no CRIU does.
+    backwards: bool,
+}
+
+/// One process: what it stores, and which part of each object it maps: pages from where, how many.
+#[derive(Clone, Debug)]
+struct Task {
+    own: Area,
+    copy: Area,
+    shared: (u64, u64),
+    copied: (u64, u64),
+}
+
+#[derive(Clone, Debug)]
+struct Dump {
+    tasks: Vec<Task>,
+    objects: Vec<Area>,
+}
+
+/// All that evidence is made of.
+#[derive(Clone, Debug)]
+struct Made {
+    /// The dump, then its parents. What they map is what the dump maps.
+    dumps: Vec<Dump>,
+    kind: usize,
+    generation: Generation,
+    packing: Packing,
+    page_size: u64,
+    /// The parent is another archive.
+    parent_elsewhere: bool,
+    pre_dumps: bool,
+}
+
+fn areas(count: u64, has_parent: bool) -> impl Strategy<Value = Area> {
+    let place = prop_oneof![
+        6 => Just(Some(Place::Stored)),
+        2 => Just(None),
+        2 => Just(has_parent.then_some(Place::Parent)),
+        1 => Just(Some(Place::Lazy)),
+    ];
+    let page = (place, any::<bool>()).prop_map(|(place, cut)| Page { place, cut });
+    (vec(page, count as usize), any::<u64>(), any::<bool>()).prop_map(|(pages, seed, backwards)| Area {
+        pages,
+        seed,
+        backwards,
+    })
+}
+
+fn views() -> impl Strategy<Value = (u64, u64)> {
+    (0..SHARED).prop_flat_map(|from| (Just(from), 1..=SHARED - from))
+}
+
+fn dumps(tasks: usize, has_parent: bool) -> impl Strategy<Value = Dump> {
+    let task = (areas(OWN, has_parent), areas(SHARED, has_parent), views(), views())
+        .prop_map(|(own, copy, shared, copied)| Task { own, copy, shared, copied });
+    (vec(task, tasks), vec(areas(SHARED, has_parent), OBJECTS.len()))
+        .prop_map(|(tasks, objects)| Dump { tasks, objects })
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let generations = prop_oneof![Just(Generation::V1), Just(Generation::V35), Just(Generation::V42)];
+    let packing = prop_oneof![3 => Just(Packing::Plain), 2 => proptest::sample::select(&Packing::ALL[..])];
+    let pages = prop_oneof![4 => Just(PAGE), 1 => Just(4 * PAGE)];
+    let chain = (1..=3usize, 0..=2usize).prop_flat_map(|(tasks, parents)| {
+        (0..=parents).map(|depth| dumps(tasks, depth < parents).boxed()).collect::<Vec<_>>()
+    });
+    (chain, 0..4usize, generations, packing, pages, any::<bool>(), any::<bool>()).prop_map(
+        |(dumps, kind, generation, packing, page_size, parent_elsewhere, pre_dumps)| Made {
+            dumps,
+            kind,
+            generation,
+            packing,
+            page_size,
+            parent_elsewhere,
+            pre_dumps,
+        },
+    )
+}
+
+/// Words and signs without a pattern: a generator (xorshift64*) that gives the same for the same seed.
+fn text(seed: u64, len: usize) -> Vec<u8> {
+    const PIECES: [&[u8]; 9] = [b"aaaa", b"foo", b"bar", b" ", b"\n", b"\0", b"x9", b"needle", b"_"];
+    let mut state = seed | 1;
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        let number = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        bytes.extend_from_slice(PIECES[number as usize % PIECES.len()]);
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+impl Area {
+    fn pages(&self, made: &Made) -> Pages {
+        let mut runs: Vec<Run> = Vec::new();
+        for (first, page) in (0..).zip(&self.pages) {
+            let has_lazy = made.generation != Generation::V1;
+            let Some(place) = page.place.filter(|place| has_lazy || *place != Place::Lazy) else { continue };
+            match runs.last_mut() {
+                Some(run) if !page.cut && run.place == place && run.first + run.pages == first => {
+                    run.pages += 1
+                }
+                _ => runs.push(Run { first, pages: 1, place }),
+            }
+        }
+        if self.backwards {
+            runs.reverse();
+        }
+        let bytes = text(self.seed, self.pages.len() * made.page_size as usize);
+        Pages::new(runs, Contents::given(bytes))
+    }
+}
+
+impl Made {
+    fn checkpoint(&self, depth: usize) -> Checkpoint {
+        let page = self.page_size;
+        let mut checkpoint = Checkpoint::new().generation(self.generation).page_size(page);
+        let kinds = [
+            ObjectKind::Memfd("shared".into()),
+            ObjectKind::Anonymous,
+            ObjectKind::AnonymousBefore314,
+            ObjectKind::SysV,
+        ];
+        let kinds = [kinds[self.kind].clone(), ObjectKind::Memfd("copied".into())];
+        for ((id, kind), area) in OBJECTS.into_iter().zip(kinds).zip(&self.dumps[depth].objects) {
+            checkpoint = checkpoint.object(SharedObject::new(id, kind, SHARED, area.pages(self)));
+        }
+        for ((pid, task), latest) in (1..).zip(&self.dumps[depth].tasks).zip(&self.dumps[0].tasks) {
+            let ((shared, shared_len), (copied, copied_len)) = (latest.shared, latest.copied);
+            let mut copy = task.copy.clone();
+            copy.pages.truncate(copied_len as usize);
+            let behind = BASE + OWN * page;
+            let process = Process::new(pid)
+                .mapping(Mapping::anonymous(BASE, OWN * page).with(task.own.pages(self)))
+                .mapping(Mapping::shared(behind, shared_len * page, OBJECTS[0], shared * page))
+                .mapping(
+                    Mapping::private_of(COPY, copied_len * page, OBJECTS[1], copied * page)
+                        .with(copy.pages(self)),
+                );
+            checkpoint = checkpoint.process(process);
+        }
+        let is_last = depth + 1 == self.dumps.len();
+        let checkpoint = if is_last { checkpoint } else { checkpoint.on_top_of(self.checkpoint(depth + 1)) };
+        if depth > 0 && self.pre_dumps { checkpoint.as_pre_dump() } else { checkpoint }
+    }
+
+    /// The archives: the dump's own first.
+    fn archives(&self, checkpoint: &Checkpoint) -> Vec<Vec<u8>> {
+        let write = |archive: Archive<'_>| archive.write_packed(self.packing, Vec::new()).unwrap();
+        if self.parent_elsewhere && self.dumps.len() > 1 {
+            let parent = self.checkpoint(1);
+            return vec![
+                write(Archive::podman(checkpoint).parent_elsewhere("../pre-checkpoint")),
+                write(Archive::podman(&parent).directory("pre-checkpoint")),
+            ];
+        }
+        vec![write(Archive::podman(checkpoint))]
+    }
+}
+
+/// Process, address, text.
+type Sighting = (u32, u64, Vec<u8>);
+
+fn naive(checkpoint: &Checkpoint, tasks: usize, regex: &Regex) -> BTreeSet<Sighting> {
+    let mut all = BTreeSet::new();
+    for pid in 1..=tasks as u32 {
+        for (start, bytes) in checkpoint.known(pid) {
+            let found = regex.find_iter(&bytes).filter(|found| !found.is_empty());
+            all.extend(found.map(|found| (pid, start + found.start() as u64, found.as_bytes().to_vec())));
+        }
+    }
+    all
+}
+
+fn searched(archives: &[Vec<u8>], pattern: &Pattern, threads: usize) -> BTreeSet<Sighting> {
+    let options = Options {
+        pattern: pattern.clone(),
+        selection: Selection::default(),
+        context: 5,
+        most: usize::MAX,
+        threads,
+    };
+    let make = || Search::new(options.clone());
+    let context = Context::default();
+    let mut case = Case::default();
+    let mut rides: Vec<Ride<'_, Search>> = Vec::new();
+    for archive in archives {
+        let mut ride = Ride::new(make);
+        let evidence =
+            Evidence::from_source("made".into(), Arc::new(archive.clone()), &context, &mut ride).unwrap();
+        case.add_opened(evidence, Locator::whole(Path::new("made")));
+        rides.push(ride);
+    }
+    let dump = case.evidences[0].dumps.iter().position(|dump| dump.images.as_deref() == Some(b"checkpoint"));
+    let id = DumpId { evidence: 0, dump: dump.unwrap() };
+    let answered = memory::answer(&case, id, &context, rides.first_mut(), make).unwrap();
+    let mut all = BTreeSet::new();
+    for one in answered.question.matches(&answered.memory, &|_| true) {
+        for (Pid(pid), address) in one.sightings {
+            assert!(all.insert((pid, address.0, one.text.clone())), "told twice: {pid} {address}");
+        }
+    }
+    all
+}
+
+fn told<'a>(sightings: impl Iterator<Item = &'a Sighting>) -> Vec<String> {
+    let tell = |(pid, at, text): &Sighting| format!("{pid} {at:#x} {:?}", String::from_utf8_lossy(text));
+    sightings.map(tell).take(4).collect()
+}
+
+/// A literal that stands somewhere in the memory of the first process: often over a border of pages.
+fn literal(checkpoint: &Checkpoint, page: u64, place: u64, len: usize) -> Option<Vec<u8>> {
+    let known = checkpoint.known(1);
+    let (_, bytes) = known.get(place as usize % known.len().max(1))?;
+    let border = (place >> 8) % (bytes.len() as u64 / page) * page;
+    let from = (border + (place >> 32) % 64).saturating_sub(32) as usize;
+    bytes.get(from..from + len).map(<[u8]>::to_vec)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn search_is_a_scan_of_each_address_space(
+        made in made(),
+        expression in proptest::sample::select(&EXPRESSIONS[..]),
+        (place, len) in (any::<u64>(), 1..40usize),
+        threads in 1..4usize,
+    ) {
+        let checkpoint = made.checkpoint(0);
+        let archives = made.archives(&checkpoint);
+        let tasks = made.dumps[0].tasks.len();
+        let mut wanted = vec![(expression.to_owned(), Pattern::regex(expression, false).unwrap())];
+        if let Some(text) = literal(&checkpoint, made.page_size, place, len) {
+            let escaped = text.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+            wanted.push((escaped, Pattern::literal(&text, false).unwrap()));
+        }
+        for (expression, pattern) in wanted {
+            let regex = RegexBuilder::new(&expression).unicode(false).multi_line(true).build().unwrap();
+            let expected = naive(&checkpoint, tasks, &regex);
+            let found = searched(&archives, &pattern, threads);
+            prop_assert!(
+                found == expected,
+                "{expression}: lost {:?}, made up {:?}",
+                told(expected.difference(&found)),
+                told(found.difference(&expected))
+            );
+        }
+    }
+}
