@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use checkpoint_forensics::search::{Options, Pattern, Search};
+use checkpoint_forensics::search::{Options, Patterns, Search};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::{Evidence, Nobody};
@@ -205,8 +205,9 @@ impl Memory {
 /// Process, address, text.
 type Sighting = (u32, u64, Vec<u8>);
 
-fn found(archive: Vec<u8>, pattern: Pattern, threads: usize) -> BTreeSet<Sighting> {
-    let options = Options { pattern, selection: Selection::default(), context: 5, most: usize::MAX, threads };
+fn found(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSet<Sighting> {
+    let options =
+        Options { patterns, selection: Selection::default(), context: 5, most: usize::MAX, threads };
     let make = || Search::new(options.clone());
     let context = Context::default();
     let packed = archive.starts_with(b"\x1f\x8b");
@@ -250,8 +251,8 @@ fn compare(expression: &str, unequal: bool) {
         let archive = memory.archive();
         let expected = memory.expected(expression);
         for (form, bytes) in [("plain", archive.clone()), ("packed", gzip(&archive))] {
-            let pattern = Pattern::regex(expression, false).unwrap();
-            let found = found(bytes, pattern, 1 + round % 3);
+            let patterns = Patterns::regex(expression, false).unwrap();
+            let found = found(bytes, patterns, 1 + round % 3);
             if found != expected {
                 let lost = told(&expected.difference(&found).cloned().collect());
                 let made_up = told(&found.difference(&expected).cloned().collect());

@@ -1,10 +1,16 @@
 //! Search: where in the memory of which process does something stand.
 //!
+//! A [`Scanner`] finds [`Patterns`] in any bytes that come in order (a [`Stretch`]); a [`Search`] lets one run over the memory of a dump.
+//!
 //! Each stored byte is scanned once, however many processes share it. Where memory goes on at the next address but elsewhere in the images (another page
 //! image, a parent dump, a shared object), the bytes around the seam are joined and scanned too, so that no match is missed there; where addresses don't go on, nothing is joined, so
 //! that no match is made up.
 
 mod answer;
+mod encoding;
+mod hex;
+mod literals;
+mod needle;
 mod pattern;
 mod plan;
 mod scan;
@@ -17,9 +23,10 @@ use std::ops::ControlFlow;
 use container_checkpoint::ids::{Pid, VirtualAddress};
 use container_checkpoint::memory::{Memory, Question, Selection, Want};
 
-pub use pattern::{Pattern, PatternError, REGEX_REACH};
+pub use encoding::Encoding;
+pub use pattern::{MAX_MATCH, PatternError, Patterns, Reading, Syntax};
 use plan::Plan;
-use scan::{Hit, Scanner, Stretch};
+pub use scan::{Hit, Scanner, Sink, Stretch};
 use window::Window;
 
 /// The most bytes of matches and their context that are kept, in bytes.
@@ -29,7 +36,7 @@ const KEPT_MAX: usize = 256 << 20;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What to look for.
-    pub pattern: Pattern,
+    pub patterns: Patterns,
     /// Where to look.
     pub selection: Selection,
     /// How many bytes before and behind a match are kept.
@@ -43,6 +50,10 @@ pub struct Options {
 /// A match: bytes at one place of the images, and every process that sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
+    /// The number of the pattern, in the list that was compiled.
+    pub pattern: usize,
+    /// The encoding that matched; `None` for bytes in hexadecimal.
+    pub encoding: Option<Encoding>,
     /// Who sees the first byte at which address, ascending.
     pub sightings: Vec<(Pid, VirtualAddress)>,
     /// The page image that holds the first byte: `pages-2.img`; of a parent dump when `ancestor` is above 0.
@@ -53,6 +64,8 @@ pub struct Match {
     pub offset: u64,
     /// The bytes that matched.
     pub text: Vec<u8>,
+    /// Whether the match may go on, and is told only as far as matches may be long.
+    pub is_cut: bool,
     /// Memory right before them: fewer bytes than asked for where the stored memory begins.
     pub before: Vec<u8>,
     /// Memory right behind them.
@@ -74,8 +87,8 @@ pub struct Search {
 /// The hits so far.
 #[derive(Debug, Default)]
 struct Found {
-    /// By segment, ascending by place.
-    hits: BTreeMap<usize, Vec<Hit>>,
+    /// By segment and needle, ascending by place.
+    hits: BTreeMap<(usize, usize), Vec<Hit>>,
     count: usize,
     bytes: usize,
     /// Set when there are more than may be kept.
@@ -90,22 +103,15 @@ impl Found {
             return ControlFlow::Break(());
         }
         self.count += 1;
-        self.hits.entry(segment).or_default().push(hit);
+        self.hits.entry((segment, hit.needle)).or_default().push(hit);
         ControlFlow::Continue(())
     }
 }
 
-/// More threads than this share no work.
-const THREADS_MAX: usize = 1024;
-
 impl Search {
     /// Prepares a search.
     pub fn new(options: Options) -> Self {
-        let scanner = Scanner {
-            pattern: options.pattern.clone(),
-            context: options.context,
-            threads: options.threads.clamp(1, THREADS_MAX),
-        };
+        let scanner = Scanner::new(options.patterns.clone(), options.context, options.threads);
         Self {
             options,
             scanner,
