@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
 
-use checkpoint_forensics::search::{Options, Patterns, Search};
+use checkpoint_forensics::search::{Encoding, Options, Patterns, Reading, Search, Syntax};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::{Evidence, Nobody};
@@ -110,7 +110,20 @@ struct Memory {
 
 /// A page of words, with letters at its edges more often than not.
 fn page(dice: &mut Dice) -> Vec<u8> {
-    const PIECES: [&[u8]; 9] = [b"aaaa", b"foo", b"bar", b" ", b"\n", b"\0", b"x9", b"needle", b"_"];
+    const PIECES: [&[u8]; 12] = [
+        b"aaaa",
+        b"foo",
+        b"bar",
+        b" ",
+        b"\n",
+        b"\0",
+        b"x9",
+        b"needle",
+        b"_",
+        b"w\0i\0d\0e\0\xe9\0t\0",
+        b"\0w\0i\0d\0e\0\xe9\0t",
+        b"wide",
+    ];
     let mut bytes = Vec::new();
     while bytes.len() < PAGE {
         bytes.extend_from_slice(PIECES[dice.roll(PIECES.len())]);
@@ -204,8 +217,14 @@ impl Memory {
 
 /// Process, address, text.
 type Sighting = (u32, u64, Vec<u8>);
+/// A sighting of a pattern, by its number, in an encoding.
+type OfPattern = (usize, Option<Encoding>, Sighting);
 
 fn found(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSet<Sighting> {
+    found_of_all(archive, patterns, threads).into_iter().map(|(_, _, sighting)| sighting).collect()
+}
+
+fn found_of_all(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSet<OfPattern> {
     let options =
         Options { patterns, selection: Selection::default(), context: 5, most: usize::MAX, threads };
     let make = || Search::new(options.clone());
@@ -226,7 +245,8 @@ fn found(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSet<Sight
     let mut all = BTreeSet::new();
     for one in matches {
         for (Pid(pid), address) in one.sightings {
-            assert!(all.insert((pid, address.0, one.text.clone())), "told twice: {pid} {address}");
+            let sighting = (pid, address.0, one.text.clone());
+            assert!(all.insert((one.pattern, one.encoding, sighting)), "told twice: {pid} {address}");
         }
     }
     all
@@ -312,4 +332,108 @@ fn what_others_see_beyond_a_view_changes_nothing_in_it() {
 fn pieces_that_repeat_are_counted_from_the_front() {
     compare("aaa", false);
     compare("[a-z]{3}", false);
+}
+
+/// Compares many patterns at once with a scan for each of them alone.
+fn compare_all(patterns: &[&str], reading: &Reading, expression: impl Fn(&str, Encoding) -> String) {
+    let mut dice = Dice(0x5eed_0000_0000_0001 | (patterns.len() as u64) << 8);
+    for round in 0..40 {
+        let memory = Memory::random(&mut dice, false);
+        let archive = memory.archive();
+        let mut expected: BTreeSet<OfPattern> = BTreeSet::new();
+        for (number, pattern) in patterns.iter().enumerate() {
+            for &encoding in &reading.encodings {
+                let sightings = memory.expected(&expression(pattern, encoding));
+                let encoding = (reading.syntax != Syntax::Hex).then_some(encoding);
+                expected.extend(sightings.into_iter().map(|sighting| (number, encoding, sighting)));
+            }
+        }
+        assert!(expected.len() > 20, "{}", expected.len());
+        for bytes in [archive.clone(), gzip(&archive)] {
+            let patterns = Patterns::new(patterns, reading).unwrap();
+            let found = found_of_all(bytes, patterns, 1 + round % 3);
+            let lost: Vec<_> = expected.difference(&found).take(3).collect();
+            let made_up: Vec<_> = found.difference(&expected).take(3).collect();
+            assert!(
+                lost.is_empty() && made_up.is_empty(),
+                "round {round}: lost {lost:?}, made up {made_up:?}"
+            );
+        }
+    }
+}
+
+/// A text as an expression that matches its bytes in an encoding.
+fn bytes_in(text: &str, encoding: Encoding, ignore_case: bool) -> String {
+    let bytes: Vec<u8> = match encoding {
+        Encoding::Utf16Le => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        Encoding::Utf16Be => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        _ => text.as_bytes().to_vec(),
+    };
+    let escaped: String = bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect();
+    format!("{}{escaped}", if ignore_case { "(?i)" } else { "" })
+}
+
+#[test]
+fn of_many_texts_each_is_found_as_if_it_were_alone() {
+    // Beginnings, ends and parts of each other; some that overlap themselves.
+    let texts = [
+        "needle",
+        "need",
+        "needleneedle",
+        "eed",
+        "le",
+        "aaa",
+        "aa",
+        "aaaa",
+        "foobar",
+        "foo",
+        "bar\n",
+        "\0\0",
+        "x9x9",
+        "absent",
+    ];
+    for ignore_case in [false, true] {
+        let reading = Reading { syntax: Syntax::Literal, ignore_case, ..Reading::default() };
+        compare_all(&texts, &reading, |text, encoding| bytes_in(text, encoding, ignore_case));
+    }
+}
+
+#[test]
+fn a_text_that_overlaps_itself_is_counted_from_the_front() {
+    for text in ["aaa", "\0", "needleneedle"] {
+        let reading = Reading { syntax: Syntax::Literal, ..Reading::default() };
+        compare_all(&[text], &reading, |text, encoding| bytes_in(text, encoding, false));
+    }
+}
+
+#[test]
+fn of_many_expressions_each_is_found_as_if_it_were_alone() {
+    let expressions = ["[a-z]+", r"\bfoo", "needle|need", "bar$", "a{2,5}", "x9"];
+    compare_all(&expressions, &Reading::default(), |expression, _| expression.to_owned());
+}
+
+#[test]
+fn bytes_some_of_them_unknown() {
+    let reading = Reading { syntax: Syntax::Hex, ..Reading::default() };
+    compare_all(&["66 6f6f ?? 61", "6162", "78 39"], &reading, |hex, _| match hex {
+        "66 6f6f ?? 61" => "(?s)foo.a".to_owned(),
+        "6162" => "ab".to_owned(),
+        _ => "x9".to_owned(),
+    });
+}
+
+#[test]
+fn texts_in_all_encodings_at_once() {
+    let encodings = vec![Encoding::Utf8, Encoding::Utf16Le, Encoding::Utf16Be];
+    for ignore_case in [false, true] {
+        let reading = Reading {
+            syntax: Syntax::Literal,
+            ignore_case,
+            encodings: encodings.clone(),
+            ..Reading::default()
+        };
+        compare_all(&["wide", "w", "de", "foo", "\u{e9}t"], &reading, |text, encoding| {
+            bytes_in(text, encoding, ignore_case)
+        });
+    }
 }

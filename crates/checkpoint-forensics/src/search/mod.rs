@@ -17,6 +17,9 @@ mod scan;
 mod seams;
 mod window;
 
+#[cfg(test)]
+mod pattern_tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
@@ -81,6 +84,8 @@ pub struct Search {
     /// Segments of which a part came, by their number.
     stretches: HashMap<usize, Stretch>,
     windows: Vec<Window>,
+    /// How many bytes came of each segment.
+    came: Vec<u64>,
     found: Found,
 }
 
@@ -118,6 +123,7 @@ impl Search {
             plan: Plan::default(),
             stretches: HashMap::new(),
             windows: Vec::new(),
+            came: Vec::new(),
             found: Found::default(),
         }
     }
@@ -138,6 +144,15 @@ impl Search {
         (self.plan.reach < self.scanner.reach() as u64).then_some(self.plan.reach)
     }
 
+    /// How many bytes of each process were searched, in the order of its address spaces. What a process sees at two addresses counts twice.
+    pub fn searched(&self, memory: &Memory) -> Vec<u64> {
+        let mut bytes = vec![0u64; memory.spaces.len()];
+        for (segment, came) in self.plan.segments.iter().zip(&self.came) {
+            segment.views.iter().for_each(|view| bytes[view.space] = bytes[view.space].saturating_add(*came));
+        }
+        bytes
+    }
+
     fn scan(&mut self, segment: usize, bytes: &[u8], last: bool) -> ControlFlow<()> {
         let Self { scanner, found, stretches, options, .. } = self;
         let stretch = stretches.entry(segment).or_default();
@@ -151,10 +166,12 @@ impl Search {
 
 impl Question for Search {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        self.plan = Plan::new(memory, self.scanner.reach() as u64, &self.options.selection);
+        let reach = self.scanner.patterns.seam_reach().saturating_add(self.scanner.context) as u64;
+        self.plan = Plan::new(memory, reach, &self.options.selection);
         let len = |seam: &plan::Seam| (seam.window.end - seam.window.start) as usize;
         self.windows = self.plan.seams.iter().map(|seam| Window::new(len(seam))).collect();
         self.stretches.clear();
+        self.came = vec![0; self.plan.segments.len()];
         self.found = Found::default();
         self.plan.wants.clone()
     }
@@ -166,6 +183,7 @@ impl Question for Search {
             self.windows[seam].put(position + at as usize, bytes);
             return ControlFlow::Continue(());
         }
+        self.came[want] = at + bytes.len() as u64;
         let last = at + bytes.len() as u64 == self.plan.segments[want].len;
         self.scan(want, bytes, last)
     }

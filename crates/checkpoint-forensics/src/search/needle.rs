@@ -152,4 +152,22 @@ impl Needle {
             Kind::Regex { reach, .. } => *reach,
         }
     }
+
+    /// How many bytes on either side of a seam may decide what its matches are. Where matches can overlap each other, one across a seam moves those behind it, until
+    /// a place where none goes on.
+    pub(super) fn seam_reach(&self) -> usize {
+        match self.as_literal() {
+            Some((text, folds)) if !overlaps_itself(text, folds) => self.reach(),
+            _ => self.reach().max(SEAM_REACH),
+        }
+    }
+}
+
+/// How far behind a seam matches are followed that it has moved, in bytes.
+const SEAM_REACH: usize = 64 << 10;
+
+/// Whether a text may begin again before it ends.
+fn overlaps_itself(text: &[u8], folds: bool) -> bool {
+    let same = |a: &[u8], b: &[u8]| if folds { a.eq_ignore_ascii_case(b) } else { a == b };
+    (1..text.len()).any(|shift| same(&text[shift..], &text[..text.len() - shift]))
 }

@@ -148,6 +148,11 @@ impl Patterns {
     pub(super) fn reach(&self) -> usize {
         self.needles.iter().map(Needle::reach).max().unwrap_or(0)
     }
+
+    /// How many bytes on either side of a seam may decide what its matches are.
+    pub(super) fn seam_reach(&self) -> usize {
+        self.needles.iter().map(Needle::seam_reach).max().unwrap_or(0)
+    }
 }
 
 fn compile(
