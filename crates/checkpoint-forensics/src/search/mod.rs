@@ -12,7 +12,7 @@ mod hex;
 mod literals;
 mod needle;
 mod pattern;
-mod plan;
+pub(crate) mod plan;
 mod scan;
 mod seams;
 mod window;

@@ -48,6 +48,10 @@ fn expressions_in_utf_16_find_what_they_find_in_ascii() {
                 let narrow = hits(Patterns::regex(expression, ignore_case).unwrap(), text.as_bytes());
                 assert!(!narrow.is_empty(), "{expression}");
                 for lead in [&b""[..], b"\xff"] {
+                    // At another alignment all units are others than these.
+                    if expression.starts_with("[^") && !lead.is_empty() {
+                        continue;
+                    }
                     let bytes = [lead, &wide(text, encoding)].concat();
                     let patterns = Patterns::new(&[expression], &reading(encoding, ignore_case)).unwrap();
                     let expected: Told = narrow
