@@ -337,7 +337,7 @@ fn pieces_that_repeat_are_counted_from_the_front() {
 /// Compares many patterns at once with a scan for each of them alone.
 fn compare_all(patterns: &[&str], reading: &Reading, expression: impl Fn(&str, Encoding) -> String) {
     let mut dice = Dice(0x5eed_0000_0000_0001 | (patterns.len() as u64) << 8);
-    for round in 0..40 {
+    for round in 0..12 {
         let memory = Memory::random(&mut dice, false);
         let archive = memory.archive();
         let mut expected: BTreeSet<OfPattern> = BTreeSet::new();

@@ -17,6 +17,7 @@ use crate::exit::Answer;
 use crate::present::text::Text;
 use crate::session::{EvidenceArgs, Outcome, Session};
 use answers::Answers;
+pub use answers::lived;
 use lines::Records;
 use patterns::{Given, PatternArgs};
 
