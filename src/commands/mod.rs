@@ -12,6 +12,7 @@ mod rootfs;
 
 mod selection;
 mod show;
+mod strings;
 mod summary;
 
 use clap::Subcommand;
@@ -27,6 +28,7 @@ pub enum Command {
     Rootfs(rootfs::RootfsArgs),
     Crit(crit::CritArgs),
     Grep(grep::GrepArgs),
+    Strings(strings::StringsArgs),
     Coredump(coredump::CoredumpArgs),
 }
 
@@ -40,6 +42,7 @@ impl Command {
             Self::Rootfs(args) => rootfs::run(session, args),
             Self::Crit(args) => crit::run(session, args),
             Self::Grep(args) => grep::run(session, args),
+            Self::Strings(args) => strings::run(session, args),
             Self::Coredump(args) => coredump::run(session, args),
         }
     }

@@ -2,6 +2,7 @@
 
 pub mod bytes;
 pub mod cell;
+pub mod dots;
 pub mod escape;
 pub mod escaped_lines;
 pub mod hint;

@@ -9,15 +9,15 @@ use super::scan::Hit;
 use super::seams::{AtSeam, Decided};
 use super::{Match, Search};
 
-/// Matches by the place of their first byte, and their length: what several processes see is one.
-type ByPlace = BTreeMap<(ObjectId, u64, usize), Match>;
+/// Matches by the place of their first byte, their length and their needle: what several processes see is one.
+type ByPlace = BTreeMap<(ObjectId, u64, usize, usize), Match>;
 
 impl Search {
     /// The matches in the memory of the processes that lived, ordered by process and address.
     pub fn matches(&self, memory: &Memory, lived: &dyn Fn(Pid) -> bool) -> Vec<Match> {
         let mut found = ByPlace::new();
         let mut decided = self.decide_at_seams(memory, lived);
-        for (segment, hits) in &self.found.hits {
+        for ((segment, _), hits) in &self.found.hits {
             for hit in hits {
                 self.within(*segment, hit, memory, lived, &decided, &mut found);
             }
@@ -30,7 +30,8 @@ impl Search {
             one.sightings.sort_unstable();
             one.sightings.dedup();
         }
-        all.sort_by(|a, b| a.sightings.cmp(&b.sightings).then_with(|| a.text.len().cmp(&b.text.len())));
+        let key = |found: &Match| (found.text.len(), found.pattern, found.encoding);
+        all.sort_by(|a, b| a.sightings.cmp(&b.sightings).then_with(|| key(a).cmp(&key(b))));
         all
     }
 
@@ -48,25 +49,33 @@ impl Search {
         let (offset, len) = (segment.offset + hit.at, hit.text.len() as u64);
         for view in &segment.views {
             let (pid, at) = (memory.spaces[view.space].pid, view.address + hit.at);
-            if !lived(pid) || !decided.keeps(view.space, at, len) {
+            if !lived(pid) || !decided.keeps((hit.needle, view.space), at, len) {
                 continue;
             }
-            let one = found.entry((segment.object, offset, hit.text.len())).or_insert_with(|| {
-                let (mut before, mut after) = (hit.before.clone(), hit.after.clone());
-                self.widen(view.space, at, len, &mut before, &mut after);
-                one(memory, segment.object, offset, hit.text.clone(), before, after)
-            });
+            let one =
+                found.entry((segment.object, offset, hit.text.len(), hit.needle)).or_insert_with(|| {
+                    let (mut before, mut after) = (hit.before.clone(), hit.after.clone());
+                    self.widen(view.space, at, len, &mut before, &mut after);
+                    self.one(
+                        memory,
+                        (segment.object, offset),
+                        hit.needle,
+                        (before, hit.text.clone(), after),
+                        hit.is_cut,
+                    )
+                });
             one.sightings.push((pid, VirtualAddress(at)));
         }
     }
 
     fn add_at_seam(&self, at_seam: AtSeam, memory: &Memory, found: &mut ByPlace) {
-        let AtSeam { space, address, text, before, after } = at_seam;
+        let AtSeam { needle, space, address, text, is_cut, before, after } = at_seam;
         let space = &memory.spaces[space];
         let stored = space.stored.within(address..address.saturating_add(1)).next();
         let Some(Place::Image(object, offset)) = stored.map(|part| part.place) else { return };
-        let key = (object, offset, text.len());
-        let one = found.entry(key).or_insert_with(|| one(memory, object, offset, text, before, after));
+        let key = (object, offset, text.len(), needle);
+        let new = || self.one(memory, (object, offset), needle, (before, text, after), is_cut);
+        let one = found.entry(key).or_insert_with(new);
         one.sightings.push((space.pid, VirtualAddress(address)));
     }
 
@@ -92,24 +101,28 @@ impl Search {
             after.extend_from_slice(&bytes[begin..begin + more]);
         }
     }
-}
 
-fn one(
-    memory: &Memory,
-    object: ObjectId,
-    offset: u64,
-    text: Vec<u8>,
-    before: Vec<u8>,
-    after: Vec<u8>,
-) -> Match {
-    let object = memory.object(object);
-    Match {
-        sightings: Vec::new(),
-        image: object.image.clone(),
-        ancestor: object.ancestor,
-        offset,
-        text,
-        before,
-        after,
+    fn one(
+        &self,
+        memory: &Memory,
+        (object, offset): (ObjectId, u64),
+        needle: usize,
+        (before, text, after): (Vec<u8>, Vec<u8>, Vec<u8>),
+        is_cut: bool,
+    ) -> Match {
+        let object = memory.object(object);
+        let needle = &self.scanner.patterns.needles()[needle];
+        Match {
+            pattern: needle.pattern,
+            encoding: needle.encoding,
+            sightings: Vec::new(),
+            image: object.image.clone(),
+            ancestor: object.ancestor,
+            offset,
+            text,
+            is_cut,
+            before,
+            after,
+        }
     }
 }

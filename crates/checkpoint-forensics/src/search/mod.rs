@@ -1,15 +1,24 @@
 //! Search: where in the memory of which process does something stand.
 //!
+//! A [`Scanner`] finds [`Patterns`] in any bytes that come in order (a [`Stretch`]); a [`Search`] lets one run over the memory of a dump.
+//!
 //! Each stored byte is scanned once, however many processes share it. Where memory goes on at the next address but elsewhere in the images (another page
 //! image, a parent dump, a shared object), the bytes around the seam are joined and scanned too, so that no match is missed there; where addresses don't go on, nothing is joined, so
 //! that no match is made up.
 
 mod answer;
+mod encoding;
+mod hex;
+mod literals;
+mod needle;
 mod pattern;
-mod plan;
+pub(crate) mod plan;
 mod scan;
 mod seams;
 mod window;
+
+#[cfg(test)]
+mod pattern_tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -17,9 +26,10 @@ use std::ops::ControlFlow;
 use container_checkpoint::ids::{Pid, VirtualAddress};
 use container_checkpoint::memory::{Memory, Question, Selection, Want};
 
-pub use pattern::{Pattern, PatternError, REGEX_REACH};
+pub use encoding::Encoding;
+pub use pattern::{MAX_MATCH, PatternError, Patterns, Reading, Syntax};
 use plan::Plan;
-use scan::{Hit, Scanner, Stretch};
+pub use scan::{Hit, Scanner, Sink, Stretch};
 use window::Window;
 
 /// The most bytes of matches and their context that are kept, in bytes.
@@ -29,7 +39,7 @@ const KEPT_MAX: usize = 256 << 20;
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What to look for.
-    pub pattern: Pattern,
+    pub patterns: Patterns,
     /// Where to look.
     pub selection: Selection,
     /// How many bytes before and behind a match are kept.
@@ -43,6 +53,10 @@ pub struct Options {
 /// A match: bytes at one place of the images, and every process that sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Match {
+    /// The number of the pattern, in the list that was compiled.
+    pub pattern: usize,
+    /// The encoding that matched; `None` for bytes in hexadecimal.
+    pub encoding: Option<Encoding>,
     /// Who sees the first byte at which address, ascending.
     pub sightings: Vec<(Pid, VirtualAddress)>,
     /// The page image that holds the first byte: `pages-2.img`; of a parent dump when `ancestor` is above 0.
@@ -53,6 +67,8 @@ pub struct Match {
     pub offset: u64,
     /// The bytes that matched.
     pub text: Vec<u8>,
+    /// Whether the match may go on, and is told only as far as matches may be long.
+    pub is_cut: bool,
     /// Memory right before them: fewer bytes than asked for where the stored memory begins.
     pub before: Vec<u8>,
     /// Memory right behind them.
@@ -68,14 +84,16 @@ pub struct Search {
     /// Segments of which a part came, by their number.
     stretches: HashMap<usize, Stretch>,
     windows: Vec<Window>,
+    /// How many bytes came of each segment.
+    came: Vec<u64>,
     found: Found,
 }
 
 /// The hits so far.
 #[derive(Debug, Default)]
 struct Found {
-    /// By segment, ascending by place.
-    hits: BTreeMap<usize, Vec<Hit>>,
+    /// By segment and needle, ascending by place.
+    hits: BTreeMap<(usize, usize), Vec<Hit>>,
     count: usize,
     bytes: usize,
     /// Set when there are more than may be kept.
@@ -90,28 +108,22 @@ impl Found {
             return ControlFlow::Break(());
         }
         self.count += 1;
-        self.hits.entry(segment).or_default().push(hit);
+        self.hits.entry((segment, hit.needle)).or_default().push(hit);
         ControlFlow::Continue(())
     }
 }
 
-/// More threads than this share no work.
-const THREADS_MAX: usize = 1024;
-
 impl Search {
     /// Prepares a search.
     pub fn new(options: Options) -> Self {
-        let scanner = Scanner {
-            pattern: options.pattern.clone(),
-            context: options.context,
-            threads: options.threads.clamp(1, THREADS_MAX),
-        };
+        let scanner = Scanner::new(options.patterns.clone(), options.context, options.threads);
         Self {
             options,
             scanner,
             plan: Plan::default(),
             stretches: HashMap::new(),
             windows: Vec::new(),
+            came: Vec::new(),
             found: Found::default(),
         }
     }
@@ -132,6 +144,15 @@ impl Search {
         (self.plan.reach < self.scanner.reach() as u64).then_some(self.plan.reach)
     }
 
+    /// How many bytes of each process were searched, in the order of its address spaces. What a process sees at two addresses counts twice.
+    pub fn searched(&self, memory: &Memory) -> Vec<u64> {
+        let mut bytes = vec![0u64; memory.spaces.len()];
+        for (segment, came) in self.plan.segments.iter().zip(&self.came) {
+            segment.views.iter().for_each(|view| bytes[view.space] = bytes[view.space].saturating_add(*came));
+        }
+        bytes
+    }
+
     fn scan(&mut self, segment: usize, bytes: &[u8], last: bool) -> ControlFlow<()> {
         let Self { scanner, found, stretches, options, .. } = self;
         let stretch = stretches.entry(segment).or_default();
@@ -145,10 +166,12 @@ impl Search {
 
 impl Question for Search {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        self.plan = Plan::new(memory, self.scanner.reach() as u64, &self.options.selection);
+        let reach = self.scanner.patterns.seam_reach().saturating_add(self.scanner.context) as u64;
+        self.plan = Plan::new(memory, reach, &self.options.selection);
         let len = |seam: &plan::Seam| (seam.window.end - seam.window.start) as usize;
         self.windows = self.plan.seams.iter().map(|seam| Window::new(len(seam))).collect();
         self.stretches.clear();
+        self.came = vec![0; self.plan.segments.len()];
         self.found = Found::default();
         self.plan.wants.clone()
     }
@@ -160,6 +183,7 @@ impl Question for Search {
             self.windows[seam].put(position + at as usize, bytes);
             return ControlFlow::Continue(());
         }
+        self.came[want] = at + bytes.len() as u64;
         let last = at + bytes.len() as u64 == self.plan.segments[want].len;
         self.scan(want, bytes, last)
     }

@@ -12,20 +12,20 @@ const VIEWS_MAX: usize = 20_000_000;
 
 /// Bytes that lie in one piece in a page image, and all who see them: as a whole, each of them.
 #[derive(Clone, Debug)]
-pub(super) struct Segment {
-    pub(super) object: ObjectId,
-    pub(super) offset: u64,
-    pub(super) len: u64,
-    pub(super) views: Vec<View>,
+pub(crate) struct Segment {
+    pub(crate) object: ObjectId,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) views: Vec<View>,
 }
 
 /// Who sees a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct View {
+pub(crate) struct View {
     /// The process: number of its address space.
-    pub(super) space: usize,
+    pub(crate) space: usize,
     /// The address at which it sees the first byte.
-    pub(super) address: u64,
+    pub(crate) address: u64,
 }
 
 /// A part of a page image as a process sees it, in one piece.
@@ -38,32 +38,32 @@ struct Part {
 
 /// A place where addresses go on and a segment does not: the image doesn't, or somebody else sees less of it.
 #[derive(Clone, Debug)]
-pub(super) struct Seam {
+pub(crate) struct Seam {
     /// Number of the address space.
-    pub(super) space: usize,
+    pub(crate) space: usize,
     /// The first address behind the seam.
-    pub(super) at: u64,
+    pub(crate) at: u64,
     /// The addresses around it that are looked at: within the run of stored memory.
-    pub(super) window: Range<u64>,
+    pub(crate) window: Range<u64>,
     /// Whether the window begins where the run of stored memory does.
-    pub(super) from_run_start: bool,
+    pub(crate) from_run_start: bool,
 }
 
 /// What to scan.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Plan {
+pub(crate) struct Plan {
     /// How many bytes on either side of a seam are looked at.
-    pub(super) reach: u64,
+    pub(crate) reach: u64,
     /// Set when there are more views of stored memory than may be kept: the rest is not searched.
-    pub(super) is_cut: bool,
+    pub(crate) is_cut: bool,
     /// The chosen addresses of each address space.
     chosen: Vec<Vec<Range<u64>>>,
-    pub(super) segments: Vec<Segment>,
+    pub(crate) segments: Vec<Segment>,
     /// Ascending by process and address.
-    pub(super) seams: Vec<Seam>,
+    pub(crate) seams: Vec<Seam>,
     /// For each want behind those of the segments: seam, and where in its window the bytes belong.
-    pub(super) window_parts: Vec<(usize, usize)>,
-    pub(super) wants: Vec<Want>,
+    pub(crate) window_parts: Vec<(usize, usize)>,
+    pub(crate) wants: Vec<Want>,
 }
 
 impl Seam {
@@ -76,7 +76,7 @@ impl Seam {
 impl Plan {
     /// Plans for the memory that is chosen; seams are looked at over `reach` bytes on either side, or fewer where there are so many that the bytes around
     /// them would not fit into memory.
-    pub(super) fn new(memory: &Memory, reach: u64, selection: &Selection) -> Self {
+    pub(crate) fn new(memory: &Memory, reach: u64, selection: &Selection) -> Self {
         let mut plan = Self::default();
         let mut by_object: BTreeMap<ObjectId, Vec<Part>> = BTreeMap::new();
         let mut views = 0;
@@ -186,13 +186,13 @@ impl Plan {
     }
 
     /// The number of the seam in front of an address of a process.
-    pub(super) fn seam_at(&self, space: usize, address: u64) -> Option<usize> {
+    pub(crate) fn seam_at(&self, space: usize, address: u64) -> Option<usize> {
         let number = self.seams.partition_point(|seam| (seam.space, seam.at) < (space, address));
         self.seams.get(number).filter(|seam| (seam.space, seam.at) == (space, address)).map(|_| number)
     }
 
     /// The number of the segment that holds a byte of an image.
-    pub(super) fn segment_of(&self, object: ObjectId, offset: u64) -> Option<usize> {
+    pub(crate) fn segment_of(&self, object: ObjectId, offset: u64) -> Option<usize> {
         let behind =
             self.segments.partition_point(|segment| (segment.object, segment.offset) <= (object, offset));
         let number = behind.checked_sub(1)?;

@@ -1,89 +1,118 @@
 //! Scanning one stretch of memory, whether it lies there whole or comes in pieces.
 //!
 //! A stretch is cut into blocks at fixed places. A match begins in one block and is looked for in that block and a margin behind it, always in exactly these bytes:
-//! so the matches don't depend on how the stretch came, nor on how many threads scan it. A match of a regular expression can be at most a
-//! block and the margin long.
+//! so the matches don't depend on how the stretch came, nor on how many threads scan it.
 
 use std::ops::ControlFlow;
 use std::{io, thread};
 
-use super::pattern::Pattern;
+use super::encoding::Encoding;
+use super::needle::Span;
+use super::pattern::Patterns;
 
 /// How far apart blocks begin, in bytes.
 const BLOCK: usize = 1 << 20;
+/// How much is searched for one group of literals before the next one's turn, in bytes.
+const PART: usize = 128 << 10;
 /// How many blocks a thread takes before hits are handed out.
 const SHARE: usize = 8;
 /// Bytes before a place that `^` and `\b` may look at.
 pub(super) const LOOK_BEHIND: usize = 4;
 
-/// A match within the stretch.
+/// A match within a stretch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Hit {
+pub struct Hit {
     /// Where it begins, in bytes from the start of the stretch.
-    pub(super) at: u64,
+    pub at: u64,
+    /// The number of the pattern, in the list that was compiled.
+    pub pattern: usize,
+    /// The encoding that matched; `None` for bytes in hexadecimal.
+    pub encoding: Option<Encoding>,
     /// Its bytes.
-    pub(super) text: Vec<u8>,
+    pub text: Vec<u8>,
+    /// Whether it may go on, and is told only as far as matches may be long.
+    pub is_cut: bool,
     /// Bytes of the stretch right before it.
-    pub(super) before: Vec<u8>,
+    pub before: Vec<u8>,
     /// Bytes of the stretch right behind it.
-    pub(super) after: Vec<u8>,
+    pub after: Vec<u8>,
+    /// The number of the needle.
+    pub(super) needle: usize,
 }
 
-/// What does not change from stretch to stretch.
+/// What does not change from stretch to stretch: what is looked for, and how.
 #[derive(Clone, Debug)]
-pub(super) struct Scanner {
-    pub(super) pattern: Pattern,
+pub struct Scanner {
+    pub(super) patterns: Patterns,
     /// How many bytes of context are kept on either side.
     pub(super) context: usize,
     pub(super) threads: usize,
 }
 
-/// A match in bytes that are at hand: first byte, and the one behind it.
-type Span = (usize, usize);
+/// More threads than this share no work.
+const THREADS_MAX: usize = 1024;
 
 impl Scanner {
+    /// A scanner for patterns, which keeps so many bytes of context on either side and uses so many threads. Hits are the same for any number of them.
+    pub fn new(patterns: Patterns, context: usize, threads: usize) -> Self {
+        Self { patterns, context, threads: threads.clamp(1, THREADS_MAX) }
+    }
+
     /// How many bytes a decision about a match may need behind its start.
     pub(super) fn reach(&self) -> usize {
-        self.pattern.reach() + self.context
+        self.patterns.reach().saturating_add(self.context)
     }
 
-    /// The bytes that the block which begins at `start` is looked for in.
-    fn block<'b>(&self, bytes: &'b [u8], start: usize) -> &'b [u8] {
-        &bytes[..(start + BLOCK + self.reach()).min(bytes.len())]
-    }
-
-    /// Matches that begin in a block, from a place in it on.
-    fn scan(&self, bytes: &[u8], start: usize, from: usize) -> Vec<Span> {
-        let bytes = self.block(bytes, start);
+    /// Matches of one needle that begin in a block, from a place in it on.
+    fn scan_for(&self, number: usize, bytes: &[u8], start: usize, from: &mut usize, found: &mut Vec<Span>) {
+        let needle = &self.patterns.needles()[number];
+        let behind = start.saturating_add(BLOCK);
+        // What is behind the block is seen so far as a match that begins in it may reach.
+        let bytes = &bytes[..behind.saturating_add(needle.reach()).min(bytes.len())];
         // Bytes before the block but for the nearest don't change what is found.
         let skipped = start.saturating_sub(LOOK_BEHIND);
-        let mut found = Vec::new();
-        let mut at = from.max(start) - skipped;
-        while let Some((first, end)) = self.pattern.find_at(&bytes[skipped..], at)
-            && skipped + first < start + BLOCK
+        while let Some((first, end, is_cut)) = needle.find_at(&bytes[skipped..], (*from).max(start) - skipped)
+            && skipped + first < behind
         {
-            found.push((skipped + first, skipped + end));
-            at = end;
+            let (start, end) = (skipped + first, skipped + end);
+            found.push(Span { start, needle: number, end, is_cut });
+            *from = end;
+        }
+    }
+
+    /// All matches that begin in a block, in order of their start; `from` says for each needle where the next one may.
+    fn scan(&self, bytes: &[u8], start: usize, from: &mut [usize]) -> Vec<Span> {
+        let mut found = Vec::new();
+        for &number in self.patterns.singles() {
+            self.scan_for(number, bytes, start, &mut from[number], &mut found);
+        }
+        let end = start.saturating_add(BLOCK).min(bytes.len());
+        for group in self.patterns.groups() {
+            // Small parts stay in the processor's cache from one group to the next.
+            for part in (start..end).step_by(PART) {
+                group.scan(bytes, part..end.min(part + PART), from, &mut found);
+            }
+        }
+        if self.patterns.needles().len() > 1 {
+            found.sort_unstable();
         }
         found
     }
 
     /// All matches that begin in these blocks, given where each begins. Each thread takes some; where the last match of one block reaches into the next, that one is scanned
     /// anew from there.
-    fn blocks(&self, bytes: &[u8], starts: &[usize], from: &mut usize) -> Vec<Span> {
+    fn blocks(&self, bytes: &[u8], starts: &[usize], from: &mut [usize]) -> Vec<Span> {
         let workers = self.threads.min(starts.len()).max(1);
         let share = starts.len().div_ceil(workers).max(1);
-        let alone =
-            |part: &[usize]| part.iter().map(|&start| self.scan(bytes, start, start)).collect::<Vec<_>>();
-        let mut lists: Vec<Vec<Span>> = Vec::with_capacity(starts.len());
         if workers == 1 {
-            for &start in starts {
-                let list = self.scan(bytes, start, *from);
-                *from = list.last().map_or(*from, |&(_, end)| end);
-                lists.push(list);
-            }
-            return lists.concat();
+            return starts.iter().flat_map(|&start| self.scan(bytes, start, from)).collect();
         }
+        let alone = |part: &[usize]| {
+            let scan =
+                |&start: &usize| self.scan(bytes, start, &mut vec![start; self.patterns.needles().len()]);
+            part.iter().map(scan).collect::<Vec<_>>()
+        };
+        let mut lists: Vec<Vec<Span>> = Vec::with_capacity(starts.len());
         thread::scope(|scope| {
             // Where the system gives no more threads, the part is scanned here.
             let start = |part| (part, thread::Builder::new().spawn_scoped(scope, move || alone(part)));
@@ -96,40 +125,56 @@ impl Scanner {
             lists.extend(threads.into_iter().flat_map(finish));
         });
         let mut all: Vec<Span> = Vec::new();
-        for (&start, list) in starts.iter().zip(lists) {
-            let list = if *from > start { self.scan(bytes, start, *from) } else { list };
-            *from = list.last().map_or(*from, |&(_, end)| end);
-            all.extend(list);
+        for (&start, mut list) in starts.iter().zip(lists) {
+            let reached: Vec<usize> = (0..from.len()).filter(|&needle| from[needle] > start).collect();
+            if !reached.is_empty() {
+                list.retain(|span| from[span.needle] <= start);
+                for needle in reached {
+                    self.scan_for(needle, bytes, start, &mut from[needle], &mut list);
+                }
+                list.sort_unstable();
+            }
+            for span in &list {
+                from[span.needle] = from[span.needle].max(span.end);
+            }
+            all.append(&mut list);
         }
         all
     }
 
-    fn hit(&self, bytes: &[u8], base: u64, (start, end): Span) -> Hit {
+    fn hit(&self, bytes: &[u8], base: u64, span: Span) -> Hit {
+        let Span { start, needle, end, is_cut } = span;
+        let of = &self.patterns.needles()[needle];
         Hit {
             at: base + start as u64,
+            pattern: of.pattern,
+            encoding: of.encoding,
             text: bytes[start..end].to_vec(),
+            is_cut,
             before: bytes[start.saturating_sub(self.context)..start].to_vec(),
-            after: bytes[end..(end + self.context).min(bytes.len())].to_vec(),
+            after: bytes[end..end.saturating_add(self.context).min(bytes.len())].to_vec(),
+            needle,
         }
     }
 }
 
 /// A stretch that comes in pieces, in order.
 #[derive(Debug, Default)]
-pub(super) struct Stretch {
+pub struct Stretch {
     /// What is kept of the bytes that came: enough before the next block for context, all behind it.
     kept: Vec<u8>,
     /// Where `kept` begins in the stretch.
     base: u64,
     /// Where the next block begins, in `kept`.
     block: usize,
-    /// Where the next match may begin, in `kept`.
-    from: usize,
+    /// Where the next match of each needle may begin, in `kept`.
+    from: Vec<usize>,
 }
 
 impl Stretch {
     /// Takes the next piece, and hands out the hits that are decided. `last` says that nothing follows.
-    pub(super) fn take(
+    /// Breaks when the sink does.
+    pub fn take(
         &mut self,
         scanner: &Scanner,
         piece: &[u8],
@@ -145,16 +190,18 @@ impl Stretch {
         let flow = self.scan(scanner, &kept, last, sink);
         let done = self.block.saturating_sub(scanner.context.max(LOOK_BEHIND)).min(kept.len());
         kept.drain(..done);
-        (self.base, self.block, self.from) =
-            (self.base + done as u64, self.block - done, self.from.saturating_sub(done));
+        (self.base, self.block) = (self.base + done as u64, self.block - done);
+        self.from.iter_mut().for_each(|from| *from = from.saturating_sub(done));
         self.kept = kept;
         flow
     }
 
     /// Scans the blocks of which all bytes are there.
     fn scan(&mut self, scanner: &Scanner, bytes: &[u8], last: bool, sink: &mut Sink<'_>) -> ControlFlow<()> {
+        self.from.resize(scanner.patterns.needles().len(), 0);
+        let reach = BLOCK.saturating_add(scanner.reach());
         let whole = |start: usize| {
-            if last { start < bytes.len() } else { start + BLOCK + scanner.reach() <= bytes.len() }
+            if last { start < bytes.len() } else { start.saturating_add(reach) <= bytes.len() }
         };
         while whole(self.block) {
             let mut starts = Vec::new();
@@ -171,14 +218,14 @@ impl Stretch {
 }
 
 /// Takes hits in order, and says when it has enough.
-pub(super) type Sink<'a> = dyn FnMut(Hit) -> ControlFlow<()> + 'a;
+pub type Sink<'a> = dyn FnMut(Hit) -> ControlFlow<()> + 'a;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn scanner(pattern: Pattern, threads: usize) -> Scanner {
-        Scanner { pattern, context: 3, threads }
+    fn scanner(patterns: Patterns, threads: usize) -> Scanner {
+        Scanner::new(patterns, 3, threads)
     }
 
     fn in_pieces(scanner: &Scanner, bytes: &[u8], size: usize) -> Vec<Hit> {
@@ -197,11 +244,11 @@ mod tests {
         hits
     }
 
-    fn patterns() -> Vec<Pattern> {
-        let regex = |expression| Pattern::regex(expression, false).unwrap();
+    fn patterns() -> Vec<Patterns> {
+        let regex = |expression| Patterns::regex(expression, false).unwrap();
         vec![
-            Pattern::literal(b"aab", false).unwrap(),
-            Pattern::literal(b"AAB", true).unwrap(),
+            Patterns::literal(b"aab", false).unwrap(),
+            Patterns::literal(b"AAB", true).unwrap(),
             regex(r"\baa"),
             regex("^b"),
             regex("a+"),
@@ -251,7 +298,7 @@ mod tests {
     fn short_stretches_in_any_pieces() {
         let bytes = b"xxneedleyyneedneedle needleneedle..\nneedle".repeat(3);
         for pattern in
-            [Pattern::literal(b"needle", false).unwrap(), Pattern::regex(r"\bneedle", false).unwrap()]
+            [Patterns::literal(b"needle", false).unwrap(), Patterns::regex(r"\bneedle", false).unwrap()]
         {
             let scanner = scanner(pattern, 1);
             let whole = taken(&mut Stretch::default(), &scanner, &bytes, true);

@@ -1,0 +1,270 @@
+//! The strings in memory: runs of printable characters, and who sees them where.
+//!
+//! They are handed out as their bytes go by: page image by page image, and in each by offset, which is how CRIU writes processes one after another by ascending address. A
+//! string that touches a place where memory goes on elsewhere in the images can only be known when all was seen: those come last, in the same order. Each is handed
+//! out once, with all who see it. Never more is kept than the ends of stretches at such places.
+
+mod coding;
+mod joined;
+mod run;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+
+use container_checkpoint::ids::{Pid, VirtualAddress};
+use container_checkpoint::memory::{Memory, Object, Question, Selection, Want};
+
+pub use coding::Coding;
+use joined::{Joining, Placed};
+use run::{Bounds, Edges, Reader, Run};
+
+use crate::search::plan::{Plan, Segment};
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where to look.
+    pub selection: Selection,
+    /// How characters stand in bytes; each is looked for by itself.
+    pub codings: Vec<Coding>,
+    /// The fewest characters of a string.
+    pub least: u64,
+    /// The most bytes of text that are told of one string.
+    pub most: usize,
+}
+
+/// A string in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found<'f> {
+    /// Who sees the first byte at which address, ascending.
+    pub sightings: Vec<(Pid, VirtualAddress)>,
+    /// The page image that holds the first byte.
+    pub object: &'f Object,
+    /// The offset of the first byte in the image, in bytes.
+    pub offset: u64,
+    /// How its characters stand in bytes.
+    pub coding: Coding,
+    /// Its characters, as UTF-8; its first ones where it is cut.
+    pub text: &'f [u8],
+    /// How many bytes it has in memory.
+    pub len: u64,
+    /// Whether it has more characters than are told.
+    pub is_cut: bool,
+}
+
+/// Takes strings; breaks when it wants no more.
+pub type Sink<'s> = Box<dyn FnMut(&Found<'_>) -> ControlFlow<()> + 's>;
+
+/// The most bytes that are kept of runs at the ends of stretches.
+const HELD_MAX: usize = 64 << 20;
+/// How many are kept of each beyond that.
+const HELD_EACH: usize = 256;
+
+/// Strings under way: a [`Question`] to the pages of one dump. It hands out what it finds at once, so it must not ride along with a first pass, whose answer may be dropped.
+pub struct Strings<'s> {
+    options: Options,
+    sink: Sink<'s>,
+    plan: Plan,
+    pids: Vec<Pid>,
+    objects: Vec<Object>,
+    /// Stretches of which a part came, by segment: a reader a lane, and how much came.
+    readers: HashMap<usize, (Vec<Reader>, u64)>,
+    /// By segment and lane.
+    edges: BTreeMap<(usize, usize), Edges>,
+    held: usize,
+    is_stopped: bool,
+}
+
+impl std::fmt::Debug for Strings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Strings").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl<'s> Strings<'s> {
+    /// Prepares the question; `sink` is given what is found.
+    pub fn new(options: Options, sink: Sink<'s>) -> Self {
+        Self {
+            options,
+            sink,
+            plan: Plan::default(),
+            pids: Vec::new(),
+            objects: Vec::new(),
+            readers: HashMap::new(),
+            edges: BTreeMap::new(),
+            held: 0,
+            is_stopped: false,
+        }
+    }
+
+    /// Whether stored memory is seen in more places than can be kept: what is behind them was left out.
+    pub fn left_out_memory(&self) -> bool {
+        self.plan.is_cut
+    }
+
+    /// How characters stand in bytes, and at which places units begin: each is read by itself.
+    fn lanes(&self) -> Vec<(Coding, usize)> {
+        let phases = |coding: &Coding| match coding {
+            Coding::Ascii | Coding::Utf8 => 0..1,
+            Coding::Utf16Le | Coding::Utf16Be => 0..2,
+        };
+        self.options.codings.iter().flat_map(|coding| phases(coding).map(|phase| (*coding, phase))).collect()
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { least: self.options.least.max(1), most: self.options.most }
+    }
+
+    fn readers(&self, segment: &Segment) -> Vec<Reader> {
+        let has_seam = |at: &dyn Fn(u64) -> u64| {
+            segment.views.iter().any(|view| self.plan.seam_at(view.space, at(view.address)).is_some())
+        };
+        let holds = (has_seam(&|start| start), has_seam(&|start| start.saturating_add(segment.len)));
+        // Units begin at even addresses or at odd ones, and pages at even ones.
+        let phase = |phase: usize| (phase + segment.offset as usize) % 2;
+        let reader = |(coding, at)| Reader::new(coding, phase(at), self.bounds(), holds);
+        self.lanes().into_iter().map(reader).collect()
+    }
+
+    /// The stretch ends.
+    fn end(&mut self, number: usize, is_short: bool) {
+        let Some((readers, _)) = self.readers.remove(&number) else { return };
+        let lanes = self.lanes();
+        for (lane, reader) in readers.into_iter().enumerate() {
+            let tell = &mut |run: &Run| self.tell_run(number, lanes[lane].0, run);
+            let mut runs = Vec::new();
+            let mut edges = reader.end(is_short, &mut |run| runs.push(run.clone()));
+            runs.iter().for_each(tell);
+            if edges == Edges::default() {
+                continue;
+            }
+            for run in edges.front.iter_mut().chain(&mut edges.back) {
+                if self.held > HELD_MAX && run.text.len() > HELD_EACH {
+                    let end = (0..=HELD_EACH).rev().find(|&at| run.text[at] & 0xc0 != 0x80).unwrap_or(0);
+                    run.text = run.text[..end].to_vec();
+                    run.is_cut = true;
+                }
+                self.held += run.text.len();
+            }
+            self.edges.insert((number, lane), edges);
+        }
+    }
+
+    /// A string inside a segment, for all who see it.
+    fn tell_run(&mut self, number: usize, coding: Coding, run: &Run) {
+        let Self { plan, pids, objects, sink, is_stopped, .. } = self;
+        let segment = &plan.segments[number];
+        let sighting =
+            |view: &crate::search::plan::View| (pids[view.space], VirtualAddress(view.address + run.start));
+        let mut sightings: Vec<_> = segment.views.iter().map(sighting).collect();
+        sightings.sort_unstable();
+        tell(
+            sightings,
+            &objects[segment.object.0 as usize],
+            segment.offset + run.start,
+            coding,
+            run,
+            sink,
+            is_stopped,
+        );
+    }
+
+    /// What is at the ends of stretches, joined as each process sees them.
+    fn tell_joined(&mut self) {
+        let edges = std::mem::take(&mut self.edges);
+        // By process: address and number of the segments that have something at an end.
+        let mut views: BTreeMap<usize, Vec<(u64, usize)>> = BTreeMap::new();
+        let mut segments: Vec<usize> = edges.keys().map(|&(segment, _)| segment).collect();
+        segments.dedup();
+        for number in segments {
+            for view in &self.plan.segments[number].views {
+                views.entry(view.space).or_default().push((view.address, number));
+            }
+        }
+        views.values_mut().for_each(|list| list.sort_unstable());
+        let mut all: BTreeMap<(usize, u64, u64, usize), (Run, Vec<(Pid, VirtualAddress)>)> = BTreeMap::new();
+        let lanes = self.lanes();
+        for (lane, (coding, _)) in lanes.iter().enumerate() {
+            for (&space, list) in &views {
+                let mut flush = |placed: Placed| {
+                    let Placed { run, address, place: (segment, start) } = placed;
+                    if run.chars >= self.options.least.max(1) {
+                        let key = (segment, start, run.len, lane);
+                        let (_, sightings) = all.entry(key).or_insert_with(|| (run, Vec::new()));
+                        sightings.push((self.pids[space], VirtualAddress(address)));
+                    }
+                };
+                let mut joining = Joining::new(*coding, self.options.most);
+                for &(address, number) in list {
+                    if let Some(edges) = edges.get(&(number, lane)) {
+                        let len = self.plan.segments[number].len;
+                        joining.next((number, address, len), edges, &mut flush);
+                    }
+                }
+                joining.end(&mut flush);
+            }
+        }
+        let Self { plan, objects, sink, is_stopped, .. } = self;
+        for ((number, start, _, lane), (run, mut sightings)) in all {
+            let segment = &plan.segments[number];
+            sightings.sort_unstable();
+            let object = &objects[segment.object.0 as usize];
+            tell(sightings, object, segment.offset + start, lanes[lane].0, &run, sink, is_stopped);
+        }
+    }
+}
+
+fn tell(
+    sightings: Vec<(Pid, VirtualAddress)>,
+    object: &Object,
+    offset: u64,
+    coding: Coding,
+    run: &Run,
+    sink: &mut Sink<'_>,
+    is_stopped: &mut bool,
+) {
+    if *is_stopped {
+        return;
+    }
+    let Run { text, len, is_cut, .. } = run;
+    let found = Found { sightings, object, offset, coding, text, len: *len, is_cut: *is_cut };
+    *is_stopped = sink(&found).is_break();
+}
+
+impl Question for Strings<'_> {
+    fn wants(&mut self, memory: &Memory) -> Vec<Want> {
+        self.plan = Plan::new(memory, 0, &self.options.selection);
+        self.pids = memory.spaces.iter().map(|space| space.pid).collect();
+        self.objects = memory.objects.clone();
+        self.readers.clear();
+        self.edges.clear();
+        self.plan.wants.clone()
+    }
+
+    fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
+        let (mut readers, _) = match self.readers.remove(&want) {
+            Some(begun) => begun,
+            None => (self.readers(&self.plan.segments[want]), 0),
+        };
+        let codings = self.lanes();
+        for (reader, (coding, _)) in readers.iter_mut().zip(codings) {
+            reader.take(bytes, &mut |run| self.tell_run(want, coding, run));
+        }
+        let came = at + bytes.len() as u64;
+        self.readers.insert(want, (readers, came));
+        if came == self.plan.segments[want].len {
+            self.end(want, false);
+        }
+        if self.is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn finish(&mut self) {
+        if self.is_stopped {
+            return;
+        }
+        let mut short: Vec<usize> = self.readers.keys().copied().collect();
+        short.sort_unstable();
+        short.into_iter().for_each(|number| self.end(number, true));
+        self.tell_joined();
+    }
+}

@@ -1,0 +1,154 @@
+//! `coldcase grep`: where in the memory of which process something stands.
+
+mod answers;
+mod lines;
+pub mod patterns;
+mod table;
+
+use std::ffi::OsString;
+
+use anyhow::bail;
+use checkpoint_forensics::search::{Options, Search};
+use clap::{Args, ValueEnum, ValueHint};
+use container_checkpoint::memory;
+
+use super::selection::SelectionArgs;
+use crate::exit::Answer;
+use crate::present::text::Text;
+use crate::session::{EvidenceArgs, Outcome, Session};
+use answers::Answers;
+pub use answers::lived;
+use lines::Records;
+use patterns::{Given, PatternArgs};
+
+/// Find texts or patterns in the memory of every process
+///
+/// Says for each match which process sees it, at which address, in which mapping, and where its bytes are in the images. Matches across borders of pages and of
+/// images are found where the addresses go on; nothing is joined where they don't. Memory that several processes share is shown once, with all
+/// of them. Each pattern has its own matches, as if it were searched for alone: they don't overlap each other, but those of two patterns, or of one in two encodings,
+/// may. Exit status: 0 found, 1 not found, 3 not found but some memory could not be read.
+#[derive(Args, Debug)]
+#[command(override_usage = "coldcase grep [OPTIONS] <PATTERN> <EVIDENCE>...\n       \
+                            coldcase grep [OPTIONS] (-e <PATTERN> | -f <FILE>)... <EVIDENCE>...")]
+pub struct GrepArgs {
+    /// A regular expression over bytes (`\xNN` is a byte), or with -F a text, with --hex bytes; with -e or -f it is evidence
+    #[arg(value_name = "PATTERN", required_unless_present_any = ["patterns", "files"])]
+    first: Option<OsString>,
+
+    /// Archives, directories, OCI layouts, or `-` for standard input; `EVIDENCE//NAME` chooses a dump
+    #[arg(value_name = "EVIDENCE", value_hint = ValueHint::AnyPath)]
+    evidence: Vec<OsString>,
+
+    /// Take all dumps of evidence that holds several
+    #[arg(long)]
+    all_dumps: bool,
+
+    #[command(flatten)]
+    patterns: PatternArgs,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
+
+    /// Print only how many matches each process has; `-` is for one of which nothing could be searched
+    #[arg(long, short)]
+    count: bool,
+
+    /// Print only which evidence and processes have matches
+    #[arg(long, short = 'l', conflicts_with = "count")]
+    files_with_matches: bool,
+
+    /// Show at most the first N matches of each dump
+    #[arg(long, short, value_name = "N")]
+    max_count: Option<usize>,
+
+    /// Show N bytes before and behind each match
+    #[arg(long, short = 'C', value_name = "N", default_value_t = 16)]
+    context: usize,
+
+    /// Keep at most N matches of each dump in memory; that there are more is a gap
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    max_matches: usize,
+
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// A table for people
+    Table,
+    /// One JSON object a line: a header, a `match` for each place as a process sees it, `gap`s, a summary
+    Jsonl,
+}
+
+/// The largest context, so that a typing error does not ask for the memory of the machine.
+const CONTEXT_MAX: usize = 1 << 20;
+
+impl GrepArgs {
+    fn only_counts(&self) -> bool {
+        self.count || self.files_with_matches
+    }
+
+    /// The pattern among the arguments, and the evidence: all arguments where options give the patterns.
+    fn split(&self) -> anyhow::Result<(Option<&OsString>, EvidenceArgs)> {
+        let (pattern, first) =
+            if self.patterns.are_given() { (None, self.first.as_ref()) } else { (self.first.as_ref(), None) };
+        let evidence: Vec<OsString> = first.into_iter().chain(&self.evidence).cloned().collect();
+        if evidence.is_empty() {
+            bail!("no evidence is given");
+        }
+        if self.patterns.read_standard_input() && evidence.iter().any(|name| name == "-") {
+            bail!("standard input can't be patterns and evidence at once");
+        }
+        Ok((pattern, EvidenceArgs { evidence, all_dumps: self.all_dumps }))
+    }
+
+    fn options(&self, session: &Session<'_>, given: &Given) -> anyhow::Result<Options> {
+        if self.context > CONTEXT_MAX {
+            bail!("--context {} is more than {CONTEXT_MAX}", self.context);
+        }
+        Ok(Options {
+            patterns: given.patterns.clone(),
+            selection: self.selection.selection(),
+            context: if self.only_counts() { 0 } else { self.context },
+            most: self.max_matches.max(1),
+            threads: session.context.threads,
+        })
+    }
+}
+
+pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
+    let (pattern, evidence) = args.split()?;
+    let given = args.patterns.compile(session.ui, pattern)?;
+    let options = args.options(session, &given)?;
+    let make = || Search::new(options.clone());
+    let (case, mut rides) = session.open_riding(&evidence, make);
+    let mut all = Vec::new();
+    for checkpoint in session.chosen(&case, &evidence) {
+        let ride = rides.get_mut(checkpoint.id().evidence);
+        match memory::answer(&case, checkpoint.id(), &session.context, ride, make) {
+            Ok(answered) => {
+                let (most, kept) = (args.max_count, args.max_matches);
+                all.push(Answers::new(checkpoint, answered, &options.selection, most, kept));
+            }
+            Err(error) => session.ui.error(Text::own(error)),
+        }
+    }
+    let found = all.iter().any(|answers| !answers.matches.is_empty());
+    session.ui.answer(if found { Answer::Found } else { Answer::NotFound });
+    for answers in &all {
+        session.tell(&answers.checkpoint, &answers.findings);
+    }
+    let records = match args {
+        GrepArgs { count: true, .. } => Records::Counts,
+        GrepArgs { files_with_matches: true, .. } => Records::CountsOfFound,
+        _ => Records::Matches,
+    };
+    match (args.format, records) {
+        (Format::Jsonl, _) => lines::print(session, &all, &given, records),
+        (Format::Table, Records::Matches) => table::print_matches(session, &all, &given),
+        (Format::Table, _) => table::print_counts(session, &all, records == Records::CountsOfFound),
+    }
+}
