@@ -16,3 +16,4 @@ pub mod memory;
 pub mod model;
 pub mod naming;
 pub mod oci;
+pub mod payloads;

@@ -54,11 +54,49 @@ pub fn answer<Q: Question>(
     ride: Option<&mut Ride<'_, Q>>,
     make: impl FnOnce() -> Q,
 ) -> Result<Answered<Q>> {
+    answer_beside(case, id, context, ride, make, None)
+}
+
+/// A passenger that has an errand of its own in the pass that a question needs: two questions to one stream cost one pass.
+pub struct Beside<'a> {
+    /// The evidence that it wants to see once more, by its number in the case.
+    pub evidence: usize,
+    /// The passenger. It is not shown the pages.
+    pub passenger: &'a mut dyn Passenger,
+}
+
+impl std::fmt::Debug for Beside<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Beside").field("evidence", &self.evidence).finish_non_exhaustive()
+    }
+}
+
+/// As [`answer`], with somebody beside who is shown the other members of one evidence in the same pass. That pass is made even if the question needs none.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_beside<Q: Question>(
+    case: &Case,
+    id: DumpId,
+    context: &Context,
+    ride: Option<&mut Ride<'_, Q>>,
+    make: impl FnOnce() -> Q,
+    beside: Option<Beside<'_>>,
+) -> Result<Answered<Q>> {
     let memory = Memory::of(case, id);
     let mut findings = memory.findings.clone();
     let mut shown = match ride.and_then(|ride| ride.take(case, id, &memory)) {
-        Some(shown) => shown,
-        None => Reading { case, memory: &memory, context }.show(make(), &mut findings)?,
+        Some(shown) => {
+            if let Some(Beside { evidence, passenger }) = beside {
+                let opened = &case.evidences[evidence].evidence;
+                match opened.pass_again(context, passenger) {
+                    Err(changed @ Error::Changed { .. }) => findings.gap("contents", opened.name(), changed),
+                    result => result?,
+                }
+            }
+            shown
+        }
+        None => Reading { case, memory: &memory, context }.show(make(), beside, &mut findings)?,
     };
     shown.question.finish();
     shown.report_unserved(&memory, &mut findings);
@@ -76,13 +114,18 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     /// Reads what lies at an offset at once, and makes one pass over each evidence in which the rest goes by.
-    fn show<Q: Question>(&self, mut question: Q, findings: &mut Findings) -> Result<Shown<Q>> {
+    fn show<Q: Question>(
+        &self,
+        mut question: Q,
+        mut beside: Option<Beside<'_>>,
+        findings: &mut Findings,
+    ) -> Result<Shown<Q>> {
         let wants = question.wants(self.memory);
         let sources: Vec<Option<Source>> =
             self.memory.objects.iter().map(|object| self.source(object)).collect();
         let mut schedules =
             Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
-        let mut passing = BTreeSet::new();
+        let mut passing: BTreeSet<usize> = beside.iter().map(|beside| beside.evidence).collect();
         let mut has_enough = false;
         for (&(evidence, member), schedule) in &mut schedules {
             let Some(bytes) = self.case.evidences[evidence].evidence.index().member(member).body.at_hand()
@@ -101,12 +144,13 @@ impl Reading<'_> {
             }
         }
         for evidence in passing {
-            if has_enough || self.context.cancelled() {
+            let beside = beside.as_mut().filter(|beside| beside.evidence == evidence);
+            if (has_enough && beside.is_none()) || self.context.cancelled() {
                 break;
             }
             let opened = &self.case.evidences[evidence].evidence;
             let mut passenger =
-                Selected { question: &mut question, evidence, schedules: &mut schedules, has_enough: false };
+                Selected { question: &mut question, evidence, schedules: &mut schedules, has_enough, beside };
             let result = opened.pass_again(self.context, &mut passenger);
             has_enough = passenger.has_enough;
             match result {
@@ -127,20 +171,33 @@ impl Reading<'_> {
 }
 
 /// Serves page images in a second pass.
-struct Selected<'a, Q> {
+struct Selected<'a, 'p, Q> {
     question: &'a mut Q,
     evidence: usize,
     schedules: &'a mut BTreeMap<Source, Schedule>,
     /// The question wants to see no more.
     has_enough: bool,
+    /// Who rides along for what the question does not want.
+    beside: Option<&'a mut Beside<'p>>,
 }
 
-impl<Q: Question> Passenger for Selected<'_, Q> {
-    fn wants(&mut self, _: &Index, id: MemberId, _: &Member) -> bool {
+impl<Q> Selected<'_, '_, Q> {
+    fn is_own(&self, id: MemberId) -> bool {
         !self.has_enough && self.schedules.contains_key(&(self.evidence, id))
     }
+}
 
-    fn contents(&mut self, _: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
+impl<Q: Question> Passenger for Selected<'_, '_, Q> {
+    fn wants(&mut self, index: &Index, id: MemberId, member: &Member) -> bool {
+        self.is_own(id)
+            || self.beside.as_mut().is_some_and(|beside| beside.passenger.wants(index, id, member))
+    }
+
+    fn contents(&mut self, index: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
+        if !self.is_own(id) {
+            let Some(beside) = &mut self.beside else { return Ok(()) };
+            return beside.passenger.contents(index, id, contents);
+        }
         let Some(schedule) = self.schedules.get_mut(&(self.evidence, id)) else { return Ok(()) };
         let result =
             schedule.serve_passing(contents, &mut |want, at, bytes| self.question.bytes(want, at, bytes));
