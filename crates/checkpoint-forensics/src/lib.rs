@@ -3,5 +3,6 @@
 pub mod core_dump;
 pub mod crit_x;
 pub mod search;
+pub mod stores;
 
 pub mod rootfs;
