@@ -25,9 +25,10 @@ impl Holder {
     /// The process.
     pub fn pid(self) -> Pid {
         match self {
-            Self::Executable(pid) | Self::Descriptor(pid, _) | Self::Mapping(pid, _) | Self::Thread(pid, _) => {
-                pid
-            }
+            Self::Executable(pid)
+            | Self::Descriptor(pid, _)
+            | Self::Mapping(pid, _)
+            | Self::Thread(pid, _) => pid,
         }
     }
 }
@@ -73,7 +74,9 @@ impl Facts {
         }
         for (id, segment) in &model.shared_segments {
             let id = SharedObjectId(u64::from(*id));
-            facts.shared.insert(id, SharedFacts { len: segment.size, is_memory_file: false, is_segment: true });
+            facts
+                .shared
+                .insert(id, SharedFacts { len: segment.size, is_memory_file: false, is_segment: true });
             facts.titles.insert(Key::Shared(id), format!("/SYSV{:08x}", segment.key).into_bytes());
         }
         for mount in model.mounts.values().flatten().filter(|mount| mount.root == b"/") {
@@ -224,7 +227,10 @@ fn keys_of(model: &Model, file: &File) -> Vec<Key> {
         FileKind::Fifo(fifo) => vec![Key::Fifo(fifo.pipe_id)],
         FileKind::Socket(socket) => {
             let inode = socket.inode.known().filter(|_| socket.stream_image().is_some());
-            [Some(Key::Socket(file.id.0)), inode.map(|inode| Key::Tcp(*inode))].into_iter().flatten().collect()
+            [Some(Key::Socket(file.id.0)), inode.map(|inode| Key::Tcp(*inode))]
+                .into_iter()
+                .flatten()
+                .collect()
         }
         FileKind::Tty(tty) => vec![Key::Terminal(tty.terminal_id)],
         FileKind::Memfd(memfd) => {

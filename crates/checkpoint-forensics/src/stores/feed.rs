@@ -195,7 +195,10 @@ fn read_all(
 fn number_of(base: &[u8]) -> u32 {
     let stem = base.strip_suffix(b".img").unwrap_or(base);
     let digits = stem.rsplit(|&byte| byte == b'-').next().unwrap_or_default();
-    std::str::from_utf8(digits).ok().and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or_default()
+    std::str::from_utf8(digits)
+        .ok()
+        .and_then(|digits| u32::from_str_radix(digits, 16).ok())
+        .unwrap_or_default()
 }
 
 /// Makes stores of payloads.

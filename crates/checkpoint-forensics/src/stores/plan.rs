@@ -93,7 +93,8 @@ pub(super) fn sources(index: &Index, dump: &Dump, classes: Classes) -> Vec<(Memb
 
 /// The files of a layer: changes of the root file system in containerd's layout.
 fn loose(index: &Index, layer: LayerId) -> impl Iterator<Item = (MemberId, Source)> + '_ {
-    let files = index.members().filter(move |(_, of, member)| *of == layer && member.kind == MemberKind::File);
+    let files =
+        index.members().filter(move |(_, of, member)| *of == layer && member.kind == MemberKind::File);
     files.map(|(id, ..)| (id, Source::Whole(Kind::Archived(StoreKind::Rootfs))))
 }
 

@@ -27,8 +27,7 @@ pub(super) fn show<S: Sink>(model: &Model, dump: &Dump, part: &mut Part<S>) {
                 let contents = Contents { len: bytes.len() as u64, ..Contents::default() };
                 if part.sink.begin(&store).is_continue() {
                     let chunk = Chunk { at: 0, offset: 0, pages: None, bytes: &bytes };
-                    let (ControlFlow::Continue(()) | ControlFlow::Break(())) =
-                        part.sink.bytes(&store, chunk);
+                    let (ControlFlow::Continue(()) | ControlFlow::Break(())) = part.sink.bytes(&store, chunk);
                 }
                 part.sink.end(&store, &contents);
                 part.stores.push((store, contents));
@@ -48,7 +47,9 @@ fn bytes_of(registers: &Registers) -> Vec<Register> {
             all.extend(vectors);
         }
         Registers::Other(other) => {
-            all.extend(other.floating.iter().map(|(name, value)| (name.clone(), value.to_le_bytes().to_vec())));
+            all.extend(
+                other.floating.iter().map(|(name, value)| (name.clone(), value.to_le_bytes().to_vec())),
+            );
             all.extend(other.tls.map(|tls| ("tls".to_owned(), tls.to_le_bytes().to_vec())));
         }
     }
@@ -58,7 +59,8 @@ fn bytes_of(registers: &Registers) -> Vec<Register> {
 fn floating(x86: &X86Registers) -> Vec<Register> {
     let X86FloatingPoint { st_space, xmm_space, xsave, .. } = &x86.floating;
     let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-    let numbers = |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
+    let numbers =
+        |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>();
     let mut all: Vec<Register> = Vec::new();
     for (n, value) in st_space.chunks(4).enumerate() {
         // The upper six of the sixteen bytes belong to no register.

@@ -148,17 +148,7 @@ fn truth(corpus: &Path, name: &str) -> Truth {
         let plain = directory.join(format!("{name}.{kind}.jsonl"));
         if plain.exists() { plain } else { directory.join(format!("{name}.{kind}.jsonl.zst")) }
     };
-    let mut needles: BTreeMap<String, Vec<u8>> = BTreeMap::new();
-    for fact in lines(&file("truth")) {
-        let text = |key: &str| fact[key].as_str().map(str::to_owned);
-        if let (Some(name), Some(needle)) = (text("name"), text("needle"))
-            && fact["src"] == "workload"
-            && fact["encoding"].as_str().is_none_or(|encoding| encoding == "ascii")
-            && !needle.starts_with('(')
-        {
-            needles.insert(name, needle.into_bytes());
-        }
-    }
+    let needles: BTreeMap<String, Vec<u8>> = planted(corpus, name);
     let mut hits: BTreeMap<String, BTreeSet<Hit>> = BTreeMap::new();
     let mut not_found = Vec::new();
     for hit in lines(&file("hits")) {
@@ -170,7 +160,12 @@ fn truth(corpus: &Path, name: &str) -> Truth {
                 (text("file").unwrap(), member, hit["offset"].as_u64().unwrap())
             }
             "not_found" => {
-                not_found = hit["names"].as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect();
+                not_found = hit["names"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|name| name.as_str().unwrap().to_owned())
+                    .collect();
                 continue;
             }
             _ => continue,
@@ -179,8 +174,29 @@ fn truth(corpus: &Path, name: &str) -> Truth {
             hits.entry(text("name").unwrap()).or_default().insert(place);
         }
     }
-    hits.retain(|name, _| needles.contains_key(name));
     Truth { needles: needles.into_iter().collect(), hits, not_found }
+}
+
+/// What was planted: name and bytes. Made-up secrets lie in an archive, so that they are nowhere plain text.
+fn planted(corpus: &Path, name: &str) -> BTreeMap<String, Vec<u8>> {
+    let directory = corpus.join("checkpoints/make/workloads");
+    let text = if name == "compromised" {
+        let packed = std::fs::File::open(directory.join("secrets.tar.zst")).unwrap();
+        let tar = zstd::stream::decode_all(packed).unwrap();
+        let mut text = Vec::new();
+        let mut visit = |member: container_checkpoint::evidence::Member, contents: &mut dyn std::io::Read| {
+            if member.base_name() == b"needles-compromised.json" {
+                contents.read_to_end(&mut text)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        };
+        container_checkpoint::evidence::nested::walk("", &mut &tar[..], &Context::default(), &mut visit);
+        text
+    } else {
+        std::fs::read(directory.join("needles.json")).unwrap()
+    };
+    let all: BTreeMap<String, String> = serde_json::from_slice(&text).unwrap();
+    all.into_iter().map(|(name, needle)| (name, needle.into_bytes())).collect()
 }
 
 /// The truth calls the directory of images of a bare dump `checkpoint` too.
@@ -288,7 +304,8 @@ fn classes_choose() {
     let all = search(&testdata("kitchen.tar.zst"), &needle(b"NEEDLE_"), Classes::ALL, true).hits();
     let mut together = BTreeSet::new();
     for class in Class::all() {
-        let hits = search(&testdata("kitchen.tar.zst"), &needle(b"NEEDLE_"), [class].into_iter().collect(), true);
+        let hits =
+            search(&testdata("kitchen.tar.zst"), &needle(b"NEEDLE_"), [class].into_iter().collect(), true);
         for part in &hits.parts {
             for (store, _) in &part.stores {
                 let is_memory_file = matches!(store.kind, Kind::Shared(id) if hits.facts.is_memory_file(id));
