@@ -8,6 +8,7 @@ mod inspect;
 
 mod list;
 mod mapping;
+mod recover;
 mod rootfs;
 
 mod selection;
@@ -28,6 +29,7 @@ pub enum Command {
     Crit(crit::CritArgs),
     Grep(grep::GrepArgs),
     Coredump(coredump::CoredumpArgs),
+    Recover(recover::RecoverArgs),
 }
 
 impl Command {
@@ -41,6 +43,7 @@ impl Command {
             Self::Crit(args) => crit::run(session, args),
             Self::Grep(args) => grep::run(session, args),
             Self::Coredump(args) => coredump::run(session, args),
+            Self::Recover(args) => recover::run(session, args),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod core_dump;
 pub mod crit_x;
+mod outputs;
+pub mod recover;
 pub mod search;
 pub mod stores;
 
