@@ -63,6 +63,10 @@ pub fn list<'m>(
     for part in answer.parts {
         let stores = part.stores.iter().filter_map(|(store, contents)| candidate(store, contents, facts));
         all.extend(stores);
+        if let (Some((store, _)), 1..) = (part.stores.last(), part.unlisted) {
+            let why = format!("{} more of them are not listed", part.unlisted);
+            findings.gap("stores", String::from_utf8_lossy(&store.member), why);
+        }
         findings.extend(part.findings);
     }
     all.extend(linked(subject));

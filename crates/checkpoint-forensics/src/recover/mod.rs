@@ -123,7 +123,7 @@ pub struct NotThere {
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
-    /// What was written, in the order of the evidence.
+    /// What was written, by origin and then by name.
     pub recovered: Vec<Recovered>,
     /// What can't be had at all, in the order in which it was asked for.
     pub not_there: Vec<NotThere>,

@@ -214,6 +214,8 @@ impl Work<'_> {
                 lacks,
             });
         }
+        // Which comes first in a stream is no order for people.
+        recovered.sort_by(|a, b| (a.origin, &a.path).cmp(&(b.origin, &b.path)));
         Ok(recovered)
     }
 }

@@ -16,6 +16,11 @@ use crate::rootfs::StoreKind;
 /// How much of a stream is read at a time, in bytes.
 const CHUNK: usize = 256 << 10;
 
+/// The most memory that the list of a member's stores takes, in bytes: an image may hold a message in a few bytes.
+const LISTED_MAX: usize = 16 << 20;
+/// What an entry of that list takes, in bytes.
+const STORE_SIZE: usize = size_of::<(Store, Contents)>();
+
 /// What a member is the store, or the stores, of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -36,17 +41,35 @@ pub(super) enum From<'a> {
 /// What was shown of one member.
 #[derive(Debug)]
 pub struct Part<S> {
-    /// The stores in it, in stored order, and what they hold.
+    /// The stores in it, in stored order, and what they hold; all but [`Part::unlisted`].
     pub stores: Vec<(Store, Contents)>,
+    /// How many stores were shown and are not listed: as many as there is no room for.
+    pub unlisted: u64,
     /// The sink that was shown them.
     pub sink: S,
     /// What of it can't be had.
     pub findings: Findings,
+    /// Bytes of memory that the list may still take.
+    room: usize,
 }
 
 impl<S: Sink> Part<S> {
     pub(super) fn new(sink: S) -> Self {
-        Self { stores: Vec::new(), sink, findings: Findings::default() }
+        Self { stores: Vec::new(), unlisted: 0, sink, findings: Findings::default(), room: LISTED_MAX }
+    }
+
+    /// A store ended: it is listed if there is room.
+    pub(super) fn end(&mut self, store: Store, contents: Contents) {
+        self.sink.end(&store, &contents);
+        let lists = contents.holes.len() * 16 + contents.lacks.len() * 64;
+        let size = STORE_SIZE + store.inner.as_ref().map_or(0, |inner| inner.len()) + lists;
+        match self.room.checked_sub(size) {
+            Some(room) => {
+                self.room = room;
+                self.stores.push((store, contents));
+            }
+            None => self.unlisted += 1,
+        }
     }
 
     /// Shows a whole member. `size` is its length by its header; `streams` are the sockets whose packets are one stream.
@@ -61,7 +84,7 @@ impl<S: Sink> Part<S> {
     ) {
         let member: Arc<[u8]> = Arc::from(path);
         match source {
-            Source::Payloads => self.payloads(member, from, streams, context),
+            Source::Payloads => self.payloads(member, from, streams),
             Source::Archive(kind) => self.archive(kind, member, from, context),
             Source::Whole(kind) => {
                 let inner = None;
@@ -73,11 +96,10 @@ impl<S: Sink> Part<S> {
         }
     }
 
-    fn payloads(&mut self, member: Arc<[u8]>, from: From<'_>, streams: &HashSet<u32>, context: &Context) {
+    fn payloads(&mut self, member: Arc<[u8]>, from: From<'_>, streams: &HashSet<u32>) {
         let base = split_path(&member).1.to_vec();
         let place = String::from_utf8_lossy(&member).into_owned();
-        let most = context.limits.members;
-        let mut feeding = Feeding { part: self, number: number_of(&base), member, streams, most, open: None };
+        let mut feeding = Feeding { part: self, number: number_of(&base), member, streams, open: None };
         let faults = match from {
             From::Stream(stream) => payloads::read(&base, Input::Passing(stream), &mut feeding),
             From::Bytes(bytes) => match bytes.as_slice(0..bytes.len()) {
@@ -159,8 +181,7 @@ impl<S: Sink> Part<S> {
         if wanted.is_continue() || result.is_err() {
             contents.lack(there..size, "the archive ends before them, or they can't be read");
         }
-        self.sink.end(&store, &contents);
-        self.stores.push((store, contents));
+        self.end(store, contents);
         result.map(|_| ())
     }
 }
@@ -207,8 +228,6 @@ struct Feeding<'a, S> {
     number: u32,
     member: Arc<[u8]>,
     streams: &'a HashSet<u32>,
-    /// How many stores are kept.
-    most: usize,
     open: Option<Open>,
 }
 
@@ -226,8 +245,7 @@ struct Open {
 impl<S: Sink> Feeding<'_, S> {
     fn close(&mut self) {
         if let Some(Open { store, contents, .. }) = self.open.take() {
-            self.part.sink.end(&store, &contents);
-            self.part.stores.push((store, contents));
+            self.part.end(store, contents);
         }
     }
 
@@ -252,13 +270,6 @@ impl<S: Sink> Receiver for Feeding<'_, S> {
             return open.wanted;
         }
         self.close();
-        if self.part.stores.len() >= self.most {
-            if self.part.findings.gaps.is_empty() {
-                let why = format!("more than {} in one image; the rest is not looked at", self.most);
-                self.part.findings.gap("contents", String::from_utf8_lossy(&self.member), why);
-            }
-            return ControlFlow::Break(());
-        }
         let kind = kind_of(payload.owner, self.number);
         let store = Store { kind, member: self.member.clone(), inner: None };
         let wanted = self.part.sink.begin(&store);

@@ -66,14 +66,23 @@ pub(super) fn class(source: &Source, path: &[u8]) -> Class {
     }
 }
 
+/// A member that holds stores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    /// The member that has the contents.
+    pub(super) id: MemberId,
+    /// The name that says what it is: its own, or that of a hard link to it.
+    pub(super) path: Vec<u8>,
+    pub(super) source: Source,
+}
+
 /// The members of a dump that hold stores of these classes, by class and then in stored order.
-pub(super) fn sources(index: &Index, dump: &Dump, classes: Classes) -> Vec<(MemberId, Source)> {
+pub(super) fn places(index: &Index, dump: &Dump, classes: Classes) -> Vec<Place> {
     let mut found: Vec<(MemberId, Source)> = Vec::new();
     let files = [dump.image_files(index).members(), dump.bundle_files(index).members()];
     for id in files.into_iter().flatten() {
-        // A hard link is the file that has the contents, under the name that says what it is.
         let named = source_of(&index.member(id).path).filter(|source| !matches!(source, Source::Archive(_)));
-        found.extend(named.map(|source| (index.resolved(id), source)));
+        found.extend(named.map(|source| (id, source)));
     }
     for store in find(index, dump, &Places::default()) {
         match store.origin {
@@ -88,7 +97,8 @@ pub(super) fn sources(index: &Index, dump: &Dump, classes: Classes) -> Vec<(Memb
     found.retain(|(id, source)| classes.has(class(source, &index.member(*id).path)));
     found.sort_by_key(|(id, source)| (class(source, &index.member(*id).path), *id));
     found.dedup_by_key(|(id, _)| *id);
-    found
+    let place = |(id, source)| Place { id: index.resolved(id), path: index.member(id).path.clone(), source };
+    found.into_iter().map(place).collect()
 }
 
 /// The files of a layer: changes of the root file system in containerd's layout.

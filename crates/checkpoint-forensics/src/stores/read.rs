@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::error::{Error, Result};
-use container_checkpoint::evidence::MemberId;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::memory::{self, Beside, Memory, Ride};
 use container_checkpoint::model::Model;
 
 use super::class::{Class, Classes};
 use super::facts::Facts;
-use super::feed::{From, Part, Source};
+use super::feed::{From, Part};
+use super::plan::Place;
 use super::rider::{Make, Rider, show};
 use super::shared::SharedBytes;
 use super::store::Sink;
@@ -23,8 +23,9 @@ use super::{plan, registers};
 #[derive(Debug)]
 pub struct Reading<'m, S> {
     id: DumpId,
-    sources: Vec<(MemberId, Source)>,
-    parts: HashMap<MemberId, Part<S>>,
+    places: Vec<Place>,
+    /// What was shown of each place.
+    parts: Vec<Option<Part<S>>>,
     registers: Option<Part<S>>,
     rider: Rider<'m, S>,
     findings: Findings,
@@ -42,31 +43,27 @@ impl<'m, S: Sink> Reading<'m, S> {
         make: Make<'m, S>,
     ) -> Self {
         let (index, dump) = (case.evidence(id).index(), case.dump(id));
-        let sources = plan::sources(index, dump, classes);
-        let mut parts = HashMap::new();
+        let places = plan::places(index, dump, classes);
+        let mut parts = Vec::new();
         let mut findings = Findings::default();
         let mut left = HashMap::new();
         let mut ridden = ridden;
-        for (member, source) in &sources {
-            if context.cancelled() {
-                break;
-            }
-            if let Some(part) = ridden.as_mut().and_then(|rider| rider.parts.remove(member)) {
-                parts.insert(*member, part);
-                continue;
-            }
-            let known = index.member(*member);
-            match known.body.at_hand() {
-                _ if !known.can_be_read() => {
-                    let why = format!("{} of its {} bytes are holes", known.holes, known.size);
-                    findings.gap("contents", String::from_utf8_lossy(&known.path), why);
+        for place in &places {
+            let known = index.member(place.id);
+            let shown = ridden.as_mut().filter(|_| known.path == place.path);
+            let mut part = shown.and_then(|rider| rider.parts.remove(&place.id));
+            if part.is_none() && !context.cancelled() {
+                match known.body.at_hand() {
+                    _ if !known.can_be_read() => {
+                        let why = format!("{} of its {} bytes are holes", known.holes, known.size);
+                        findings.gap("contents", String::from_utf8_lossy(&place.path), why);
+                    }
+                    Some(bytes) => part = Some(show(index, place, From::Bytes(&bytes), context, make())),
+                    // Of several names of one member the first is shown what goes by.
+                    None => drop(left.entry(place.id).or_insert_with(|| place.clone())),
                 }
-                Some(bytes) => {
-                    let part = show(index, *member, source, From::Bytes(&bytes), context, make());
-                    parts.insert(*member, part);
-                }
-                None => drop(left.insert(*member, source.clone())),
             }
+            parts.push(part);
         }
         let registers = classes.has(Class::Registers).then(|| {
             let mut part = Part::new(make());
@@ -75,7 +72,7 @@ impl<'m, S: Sink> Reading<'m, S> {
         });
         let mut rider = Rider::new(classes, context, make);
         rider.only = Some(left);
-        Self { id, sources, parts, registers, rider, findings }
+        Self { id, places, parts, registers, rider, findings }
     }
 
     /// Who has to be in another pass over the evidence, if what is left makes one necessary.
@@ -86,22 +83,25 @@ impl<'m, S: Sink> Reading<'m, S> {
 
     /// What was shown, by class and then in stored order.
     pub fn finish(mut self, case: &Case) -> (Vec<Part<S>>, Findings) {
-        self.parts.extend(std::mem::take(&mut self.rider.parts));
-        let index = case.evidence(self.id).index();
         let mut parts = Vec::new();
         let mut registers = self.registers;
-        for (member, source) in &self.sources {
-            let path = &index.member(*member).path;
-            if plan::class(source, path) > Class::Registers {
+        let index = case.evidence(self.id).index();
+        for (place, part) in self.places.iter().zip(self.parts) {
+            if plan::class(&place.source, &place.path) > Class::Registers {
                 parts.extend(registers.take());
             }
-            match self.parts.remove(member) {
+            let is_left = self.rider.only.as_ref().and_then(|only| only.get(&place.id)) == Some(place);
+            match part.or_else(|| is_left.then(|| self.rider.parts.remove(&place.id)).flatten()) {
                 Some(part) => parts.push(part),
-                None if self.rider.only.as_ref().is_some_and(|only| only.contains_key(member)) => {
-                    let why = "it did not come by in another pass";
-                    self.findings.gap("contents", String::from_utf8_lossy(path), why);
+                None if index.member(place.id).can_be_read() => {
+                    let why = if is_left {
+                        "it did not come by in another pass"
+                    } else {
+                        "a further name of a member that goes by once; it was read under the other name"
+                    };
+                    self.findings.gap("contents", String::from_utf8_lossy(&place.path), why);
                 }
-                None => {}
+                None => {} // told before
             }
         }
         parts.extend(registers);

@@ -29,8 +29,7 @@ pub(super) fn show<S: Sink>(model: &Model, dump: &Dump, part: &mut Part<S>) {
                     let chunk = Chunk { at: 0, offset: 0, pages: None, bytes: &bytes };
                     let (ControlFlow::Continue(()) | ControlFlow::Break(())) = part.sink.bytes(&store, chunk);
                 }
-                part.sink.end(&store, &contents);
-                part.stores.push((store, contents));
+                part.end(store, contents);
             }
         }
     }

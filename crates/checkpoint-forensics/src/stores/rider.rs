@@ -12,7 +12,7 @@ use container_checkpoint::model::{SocketType, files_of};
 
 use super::class::{Class, Classes};
 use super::feed::{From, Part, Source};
-use super::plan;
+use super::plan::{self, Place};
 use super::store::{Kind, Sink};
 use crate::rootfs::StoreKind;
 
@@ -27,7 +27,7 @@ pub struct Rider<'m, S> {
     context: Context,
     make: Make<'m, S>,
     /// In a later pass: the members that it is about.
-    pub(super) only: Option<HashMap<MemberId, Source>>,
+    pub(super) only: Option<HashMap<MemberId, Place>>,
     /// What was shown.
     pub(super) parts: HashMap<MemberId, Part<S>>,
 }
@@ -44,10 +44,15 @@ impl<'m, S: Sink> Rider<'m, S> {
         Self { classes, context: context.clone(), make, only: None, parts: HashMap::new() }
     }
 
-    fn source(&self, so_far: &Index, id: MemberId, member: &Member) -> Option<Source> {
+    fn place(&self, so_far: &Index, id: MemberId, member: &Member) -> Option<Place> {
         if let Some(only) = &self.only {
             return only.get(&id).cloned();
         }
+        let source = self.source(so_far, id, member)?;
+        Some(Place { id, path: member.path.clone(), source })
+    }
+
+    fn source(&self, so_far: &Index, id: MemberId, member: &Member) -> Option<Source> {
         let named = plan::source_of(&member.path)
             .filter(|source| self.classes.has(plan::class(source, &member.path)));
         named.or_else(|| {
@@ -70,13 +75,13 @@ fn is_loose(so_far: &Index, id: MemberId, member: &Member) -> bool {
 impl<S: Sink> Passenger for Rider<'_, S> {
     fn wants(&mut self, so_far: &Index, id: MemberId, member: &Member) -> bool {
         let is_passing = member.kind == MemberKind::File && matches!(member.body, Body::Passing);
-        is_passing && member.can_be_read() && self.source(so_far, id, member).is_some()
+        is_passing && member.can_be_read() && self.place(so_far, id, member).is_some()
     }
 
     fn contents(&mut self, so_far: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
-        let Some(source) = self.source(so_far, id, so_far.member(id)) else { return Ok(()) };
+        let Some(place) = self.place(so_far, id, so_far.member(id)) else { return Ok(()) };
         let mut watched = Watched { inner: contents, failed: None };
-        let part = show(so_far, id, &source, From::Stream(&mut watched), &self.context, (self.make)());
+        let part = show(so_far, &place, From::Stream(&mut watched), &self.context, (self.make)());
         self.parts.insert(id, part);
         match watched.failed {
             Some(kind) => Err(io::Error::new(kind, "the stream can't be read on")),
@@ -106,27 +111,26 @@ impl Read for Watched<'_> {
 /// Shows one member to a sink.
 pub(super) fn show<S: Sink>(
     index: &Index,
-    id: MemberId,
-    source: &Source,
+    place: &Place,
     from: From<'_>,
     context: &Context,
     sink: S,
 ) -> Part<S> {
-    let member = index.member(id);
+    let Place { id, path, source } = place;
+    let size = index.member(*id).size;
     let mut part = Part::new(sink);
     if matches!(source, Source::Whole(Kind::Archived(_))) {
         // A file of a layer: the layer is the archive.
-        let origin = &index.layer(index.layer_of(id)).origin;
-        part.layer_file(origin, &member.path, member.size, from, context);
+        let origin = &index.layer(index.layer_of(*id)).origin;
+        part.layer_file(origin, path, size, from, context);
         return part;
     }
-    let streams = match source {
-        Source::Payloads if member.base_name() == b"sk-queues.img" => {
-            stream_sockets(index, index.layer_of(id), member.directory())
-        }
+    let (directory, base) = split_path(path);
+    let streams = match base {
+        b"sk-queues.img" => stream_sockets(index, index.layer_of(*id), directory),
         _ => HashSet::new(),
     };
-    part.show(source, &member.path, member.size, from, &streams, context);
+    part.show(source, path, size, from, &streams, context);
     part
 }
 

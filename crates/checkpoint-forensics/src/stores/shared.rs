@@ -60,7 +60,8 @@ impl<S: Sink> Object<S> {
     fn into_part(self, shared: Option<&SharedPages>, facts: &Facts) -> Part<S> {
         let Self { id, store, sink, flow, stored, .. } = self;
         let findings = shared.map_or_else(Findings::default, |shared| shared.findings.clone());
-        let mut part = Part { stores: Vec::new(), sink, findings };
+        let mut part = Part::new(sink);
+        part.findings = findings;
         let mut contents = Contents::default();
         if let Some(shared) = shared {
             let stored_end = shared.pages.iter().last().map_or(0, Extent::end);
@@ -84,8 +85,7 @@ impl<S: Sink> Object<S> {
             let len = contents.len;
             nothing(&mut contents, shared, at..len);
         }
-        part.sink.end(&store, &contents);
-        part.stores.push((store, contents));
+        part.end(store, contents);
         part
     }
 }
