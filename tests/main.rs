@@ -24,6 +24,7 @@ mod json_contract;
 mod list;
 mod naming;
 mod peer;
+mod recover;
 mod rootfs;
 mod show;
 mod streaming;

@@ -17,7 +17,7 @@ use crate::commands::format::Format;
 use crate::exit::Answer;
 use crate::present::bytes::{count_text, hex};
 use crate::present::cell::Cell;
-use crate::present::json::{text_fields, text_list_fields};
+use crate::present::json::text_fields;
 use crate::present::table::{Column, Table};
 use crate::present::text::Text;
 use crate::session::{Outcome, Session, document};
@@ -101,8 +101,12 @@ fn source_text(recovered: &Recovered) -> Text {
         text = text.and("//").and_evidence(inner);
     }
     if !recovered.pages.is_empty() {
-        let pages: Vec<&str> = recovered.pages.iter().map(String::as_str).collect();
-        text = text.and(", ").and_evidence(pages.join(" "));
+        let page = |(ancestor, image): &(usize, String)| match ancestor {
+            0 => image.clone(),
+            _ => format!("{image} of parent {ancestor}"),
+        };
+        let pages: Vec<String> = recovered.pages.iter().map(page).collect();
+        text = text.and(", ").and_evidence(pages.join(", "));
     }
     text
 }
@@ -155,8 +159,7 @@ fn json_of(recovered: &Recovered) -> Value {
         text_fields(&mut map, "member_file", inner);
     }
     if !recovered.pages.is_empty() {
-        let pages: Vec<&String> = recovered.pages.iter().collect();
-        text_list_fields(&mut map, "page_images", &pages);
+        map.insert("page_images".into(), recovered.pages.iter().map(page_image_json).collect());
     }
     map.insert("missing".into(), recovered.lacking().into());
     let ranges = recovered.lacks.iter().map(|lack| {
@@ -167,6 +170,15 @@ fn json_of(recovered: &Recovered) -> Value {
         Value::Object(map)
     });
     map.insert("missing_ranges".into(), ranges.collect());
+    Value::Object(map)
+}
+
+fn page_image_json((ancestor, image): &(usize, String)) -> Value {
+    let mut map = Map::new();
+    text_fields(&mut map, "image", image.as_bytes());
+    if *ancestor > 0 {
+        map.insert("parent".into(), (*ancestor).into());
+    }
     Value::Object(map)
 }
 

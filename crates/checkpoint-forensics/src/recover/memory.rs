@@ -9,7 +9,7 @@ use container_checkpoint::model::MappingKind;
 use super::target::Target;
 use super::work::{Output, Work};
 use super::{Origin, Subject};
-use crate::stores::Lack;
+use crate::stores::{Holder, Lack};
 
 /// Writes memory to files as it comes.
 pub(super) struct Pages<'w, 'a> {
@@ -59,8 +59,10 @@ impl<'w, 'a> Pages<'w, 'a> {
         let mut output = Output::new(origin, id, title);
         output.member = format!("pagemap-{pid}.img").into_bytes();
         output.contents.len = len;
-        output.pid = Some(pid);
         output.target = Some(target.clone());
+        if origin == Origin::MappedPages {
+            output.holders = vec![Holder::Executable(pid)];
+        }
         let mut at = 0;
         let mut parts = Vec::new();
         for Piece { from, len, what } in pieces {
@@ -68,7 +70,8 @@ impl<'w, 'a> Pages<'w, 'a> {
             at = from.saturating_add(len);
             match what {
                 What::Bytes(want) => {
-                    output.pages.insert(memory.object(want.object).image.clone());
+                    let object = memory.object(want.object);
+                    output.pages.insert((object.ancestor, object.image.clone()));
                     parts.push((from, want));
                 }
                 What::Zero => {}

@@ -94,8 +94,8 @@ pub struct Recovered {
     pub member: Vec<u8>,
     /// When that member is an archive: the file in it.
     pub inner: Option<Vec<u8>>,
-    /// The page images that bytes were taken from.
-    pub pages: BTreeSet<String>,
+    /// The page images that bytes were taken from: how many dumps back, and the name.
+    pub pages: BTreeSet<(usize, String)>,
     /// Its length in bytes, with holes.
     pub len: u64,
     /// SHA-256 of it as it was written, zeros where bytes are missing. `None` when so much of it is holes that nobody would wait for it.

@@ -96,7 +96,9 @@ impl Target {
             Self::Socket(id, _) => (format!("socket {id}").into_bytes(), "nothing waited at it"),
             Self::Terminal(id) => (format!("terminal {id:#x}").into_bytes(), "nothing waited at it"),
             Self::BpfMap(id) => (format!("BPF map {id}").into_bytes(), "the dump has no contents of it"),
-            Self::Queue(name) => (name.clone().into_bytes(), "the dump has no such queue"),
+            Self::Queue(name) => {
+                (name.clone().into_bytes(), "the dump has no such queue, or nothing was in it")
+            }
             Self::Ghosts | Self::MemoryFiles | Self::Memory(..) | Self::Mapped { .. } => return None,
         };
         Some(NotThere { what, why: why.to_owned() })

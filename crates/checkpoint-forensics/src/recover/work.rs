@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use container_checkpoint::error::Error as EvidenceError;
 use container_checkpoint::gap::Findings;
-use container_checkpoint::ids::Pid;
 use container_checkpoint::memory;
 use sha2::{Digest as _, Sha256};
 
@@ -32,13 +31,11 @@ pub(super) struct Output {
     origin: Origin,
     id: String,
     title: Option<Vec<u8>>,
-    holders: Vec<Holder>,
+    pub(super) holders: Vec<Holder>,
     pub(super) member: Vec<u8>,
     inner: Option<Vec<u8>>,
-    pub(super) pages: BTreeSet<String>,
+    pub(super) pages: BTreeSet<(usize, String)>,
     pub(super) contents: Contents,
-    /// Whose memory it is.
-    pub(super) pid: Option<Pid>,
     pub(super) target: Option<Target>,
     /// The number of its file.
     file: usize,
@@ -59,7 +56,6 @@ impl Output {
             inner: None,
             pages: BTreeSet::new(),
             contents: Contents::default(),
-            pid: None,
             target: None,
             file: 0,
             came: 0,
@@ -268,8 +264,8 @@ impl Sink for Writer<'_, '_> {
     fn bytes(&mut self, _: &Store, chunk: Chunk<'_>) -> ControlFlow<()> {
         let Some(output) = self.output else { return ControlFlow::Break(()) };
         let mut work = self.work.borrow_mut();
-        if let (Some((image, _)), Some(output)) = (chunk.pages, work.outputs.get_mut(output)) {
-            output.pages.insert(image.to_owned());
+        if let (Some((image, ancestor)), Some(output)) = (chunk.pages, work.outputs.get_mut(output)) {
+            output.pages.insert((ancestor, image.to_owned()));
         }
         work.write(output, chunk.at, chunk.bytes)
     }
@@ -336,6 +332,16 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
             output.origin == Origin::MappedPages && has_file(title)
         })
         .collect();
+    // A queue in which nothing waited is no file.
+    let is_empty = |output: &Output| output.origin == Origin::Queue && output.contents.len == 0;
+    for number in (0..work.outputs.len()).filter(|&number| is_empty(&work.outputs[number])) {
+        dropped.insert(number);
+        if let Some(target) = &work.outputs[number].target
+            && !work.outputs.iter().any(|other| other.target.as_ref() == Some(target) && !is_empty(other))
+        {
+            work.met.remove(target);
+        }
+    }
     let has_pages = |path: &[u8]| {
         let pages = work.outputs.iter().filter(|output| output.origin == Origin::MappedPages);
         pages.into_iter().any(|output| output.title.as_deref() == Some(path))
