@@ -31,6 +31,13 @@ pub struct EvidenceArgs {
     #[arg(required = true, value_name = "EVIDENCE", value_hint = ValueHint::AnyPath)]
     pub evidence: Vec<OsString>,
 
+    #[command(flatten)]
+    pub dumps: DumpArgs,
+}
+
+/// Which dumps of it, and where their parents are.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DumpArgs {
     /// Take all dumps of evidence that holds several
     #[arg(long)]
     pub all_dumps: bool,
@@ -45,7 +52,7 @@ pub struct EvidenceArgs {
 impl EvidenceArgs {
     /// Whether one evidence is given, and nothing chooses among its dumps: then it has one, or the command asks for a choice.
     pub fn names_one_dump(&self) -> bool {
-        matches!(self.evidence.as_slice(), [name] if !self.all_dumps && Locator::parse(name).selector.is_none())
+        matches!(self.evidence.as_slice(), [name] if !self.dumps.all_dumps && Locator::parse(name).selector.is_none())
     }
 }
 
@@ -114,7 +121,7 @@ impl<'u> Session<'u> {
             }
         }
         // Behind all others, so that passengers stand at the numbers of their evidence.
-        for name in &args.parent {
+        for name in &args.dumps.parent {
             self.add(&mut case, name, Case::add_parent);
         }
         (case, passengers)
@@ -132,7 +139,7 @@ impl<'u> Session<'u> {
 
     /// The dumps that a command takes, in order. Evidence that holds none, or several where one is needed, is told.
     pub fn chosen<'c>(&self, case: &'c Case, args: &EvidenceArgs) -> Vec<Checkpoint<'c>> {
-        let choice = if args.all_dumps { Choice::All } else { Choice::One };
+        let choice = if args.dumps.all_dumps { Choice::All } else { Choice::One };
         let mut chosen = Vec::new();
         for (evidence, opened) in case.evidences.iter().enumerate().filter(|(_, opened)| !opened.is_parent) {
             match opened.chosen(choice) {

@@ -138,7 +138,12 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
     (&["show", "--print-stats", "--format=json"], &["document", "summary"]),
     (&["inspect", "--all", "--format=json"], &["document", "summary", "inspect"]),
     (&["rootfs", "--store=all", "--hash", "--format=json"], &["document", "rootfs"]),
+    (&["recover", "--format=json"], &["document", "recoverable"]),
 ];
+
+/// What `recover` writes; it is given a directory for it.
+const RECOVERY: (&[&str], &[&str]) =
+    (&["recover", "--all", "--exe", "--shm=0", "--queue=pipe", "--format=json"], &["document", "recovered"]);
 
 fn keeps_to_the_contract(schema: &Schema, archive: &str) {
     let all_dumps: &[&str] = if has_several_dumps(archive) { &["--all-dumps"] } else { &[] };
@@ -148,6 +153,12 @@ fn keeps_to_the_contract(schema: &Schema, archive: &str) {
             schema.check(&document, tables, &format!("{archive}: {}", question[0]));
             assert_eq!(document["schema_version"], 1);
         }
+    }
+    let out = tempfile::TempDir::new().unwrap();
+    let ran =
+        coldcase(&[RECOVERY.0, all_dumps, &["-o", out.path().to_str().unwrap(), archive]].concat()).run();
+    for document in ran.documents() {
+        schema.check(&document, RECOVERY.1, &format!("{archive}: recover"));
     }
     let question = ["grep", "--format=jsonl", r"(?-u)NEEDLE|COLDCASE|\xff\xfe\x1b"];
     let ran = coldcase(&[&question, all_dumps, &[archive]].concat()).run();

@@ -25,6 +25,7 @@ mod list;
 mod naming;
 mod packed;
 mod peer;
+mod recover;
 mod rootfs;
 mod show;
 mod streaming;

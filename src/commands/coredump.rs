@@ -80,7 +80,7 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
 }
 
 /// A directory that tells the dump from the others: its evidence's base name, and its own where that is not enough.
-fn directory_of(output: &std::path::Path, checkpoint: &Checkpoint<'_>) -> PathBuf {
+pub fn directory_of(output: &std::path::Path, checkpoint: &Checkpoint<'_>) -> PathBuf {
     let plain = |text: &str| {
         text.replace(|letter: char| !(letter.is_ascii_alphanumeric() || "-_.".contains(letter)), "_")
     };

@@ -8,6 +8,7 @@ mod inspect;
 
 mod list;
 mod mapping;
+mod recover;
 mod rootfs;
 
 mod selection;
@@ -30,6 +31,7 @@ pub enum Command {
     Grep(grep::GrepArgs),
     Strings(strings::StringsArgs),
     Coredump(coredump::CoredumpArgs),
+    Recover(recover::RecoverArgs),
 }
 
 impl Command {
@@ -44,6 +46,7 @@ impl Command {
             Self::Grep(args) => grep::run(session, args),
             Self::Strings(args) => strings::run(session, args),
             Self::Coredump(args) => coredump::run(session, args),
+            Self::Recover(args) => recover::run(session, args),
         }
     }
 }

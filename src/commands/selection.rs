@@ -45,7 +45,7 @@ impl SelectionArgs {
 ///
 /// # Errors
 /// A message for the user.
-fn parse_range(text: &str) -> Result<Range<u64>, String> {
+pub fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str| {
         let digits = text.trim().trim_start_matches("0x");
         u64::from_str_radix(digits, 16).map_err(|_| format!("'{text}' is no hexadecimal address"))

@@ -45,7 +45,8 @@ pub fn run(session: &Session<'_>, args: &ShowArgs) -> Outcome {
     let case = session.open(&args.evidence);
     let mut rows = Vec::new();
     // A row a dump: there is no need to choose one.
-    let all = EvidenceArgs { all_dumps: true, ..args.evidence.clone() };
+    let mut all = args.evidence.clone();
+    all.dumps.all_dumps = true;
     for checkpoint in session.chosen(&case, &all) {
         let (info, mut findings) = checkpoint.container();
         findings.extend(checkpoint.evidence_findings().clone());

@@ -65,6 +65,11 @@ pub fn count_text(count: u64, one: &str, many: &str) -> String {
     format!("{count} {noun}")
 }
 
+/// Bytes as hexadecimal digits: a hash.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

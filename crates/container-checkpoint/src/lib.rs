@@ -16,4 +16,5 @@ pub mod memory;
 pub mod model;
 pub mod naming;
 pub mod oci;
+pub mod payloads;
 pub mod root_files;

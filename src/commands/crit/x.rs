@@ -9,7 +9,7 @@ use criu_images::kinds::by_file_name;
 
 use crate::present::escape::escape;
 use crate::present::text::Text;
-use crate::session::{EvidenceArgs, Outcome, Session};
+use crate::session::{DumpArgs, EvidenceArgs, Outcome, Session};
 
 /// Explore a dump: its processes, their files, mappings and dumped pages
 ///
@@ -77,8 +77,10 @@ impl From<What> for Question {
 }
 
 pub fn run(session: &Session<'_>, args: &XArgs) -> Outcome {
-    let evidence =
-        EvidenceArgs { evidence: vec![args.evidence.clone()], all_dumps: args.all_dumps, parent: Vec::new() };
+    let evidence = EvidenceArgs {
+        evidence: vec![args.evidence.clone()],
+        dumps: DumpArgs { all_dumps: args.all_dumps, ..DumpArgs::default() },
+    };
     let case = session.open(&evidence);
     for checkpoint in session.chosen(&case, &evidence) {
         let images = case.dump(checkpoint.id()).image_files(case.evidence(checkpoint.id()).index());

@@ -15,7 +15,7 @@ use container_checkpoint::memory;
 use super::selection::SelectionArgs;
 use crate::exit::Answer;
 use crate::present::text::Text;
-use crate::session::{EvidenceArgs, Outcome, Session};
+use crate::session::{DumpArgs, EvidenceArgs, Outcome, Session};
 use answers::Answers;
 pub use answers::lived;
 use lines::Records;
@@ -39,9 +39,8 @@ pub struct GrepArgs {
     #[arg(value_name = "EVIDENCE", value_hint = ValueHint::AnyPath)]
     evidence: Vec<OsString>,
 
-    /// Take all dumps of evidence that holds several
-    #[arg(long)]
-    all_dumps: bool,
+    #[command(flatten)]
+    dumps: DumpArgs,
 
     #[command(flatten)]
     patterns: PatternArgs,
@@ -102,7 +101,7 @@ impl GrepArgs {
         if self.patterns.read_standard_input() && evidence.iter().any(|name| name == "-") {
             bail!("standard input can't be patterns and evidence at once");
         }
-        Ok((pattern, EvidenceArgs { evidence, all_dumps: self.all_dumps }))
+        Ok((pattern, EvidenceArgs { evidence, dumps: self.dumps.clone() }))
     }
 
     fn options(&self, session: &Session<'_>, given: &Given) -> anyhow::Result<Options> {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Setting, path_bytes};
 use crate::commands::format::Format;
-use crate::present::bytes::count_text;
+use crate::present::bytes::{count_text, hex};
 use crate::present::cell::Cell;
 use crate::present::json::{text_fields, text_list_fields};
 use crate::present::table::{Column, Table};
@@ -240,10 +240,6 @@ fn kind_name(kind: MemberKind) -> &'static str {
 
 fn time(facts: &Facts) -> Option<jiff::Timestamp> {
     jiff::Timestamp::new(facts.modified.seconds, facts.modified.nanoseconds.try_into().ok()?).ok()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn json_of(

@@ -15,7 +15,7 @@ use container_checkpoint::container::{ContainerInfo, Engine};
 use container_checkpoint::gap::Findings;
 use container_checkpoint::model::Model;
 
-use crate::session::{EvidenceArgs, Outcome, Session};
+use crate::session::{DumpArgs, EvidenceArgs, Outcome, Session};
 
 /// Show what changed in the container's file system
 ///
@@ -48,7 +48,7 @@ struct OneEvidence {
 
 impl OneEvidence {
     fn args(&self) -> EvidenceArgs {
-        EvidenceArgs { evidence: vec![self.evidence.clone()], all_dumps: false, parent: Vec::new() }
+        EvidenceArgs { evidence: vec![self.evidence.clone()], dumps: DumpArgs::default() }
     }
 }
 

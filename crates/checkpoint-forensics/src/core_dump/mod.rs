@@ -9,7 +9,6 @@ mod elf;
 mod files_note;
 mod layout;
 mod notes;
-mod output;
 mod prstatus;
 mod psinfo;
 mod question;
@@ -29,6 +28,7 @@ pub use absence::{Absence, Absent};
 pub use question::CoreDump;
 pub use subject::Refusal;
 
+use crate::outputs;
 use subject::Subject;
 
 /// What cores are asked for.
@@ -108,6 +108,15 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+impl From<outputs::Error> for Error {
+    fn from(error: outputs::Error) -> Self {
+        match error {
+            outputs::Error::Exists { path } => Self::Exists { path },
+            outputs::Error::Write { path, source } => Self::Write { path, source },
+        }
+    }
 }
 
 impl Options {

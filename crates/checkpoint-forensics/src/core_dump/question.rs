@@ -14,9 +14,9 @@ use container_checkpoint::model::Model;
 
 use super::elf::{self, Headers};
 use super::layout::Layout;
-use super::output::Outputs;
 use super::subject::{Refusal, Subject};
 use super::{Error, Options, Skipped, Written, notes, psinfo};
+use crate::outputs::{self, Outputs};
 
 /// How much is written at once, in bytes; between two writes is looked at whether to stop. Larger writes cost five times as much where the
 /// kernel takes large folios of fresh memory for them.
@@ -114,9 +114,11 @@ impl Question for CoreDump {
             let Ok(layout) = Layout::new(space) else { continue };
             let output = match self.outputs.add(self.options.path(space.pid), layout.memory_end) {
                 Ok(output) => output,
-                Err(Error::Write { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge => continue,
+                Err(outputs::Error::Write { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge => {
+                    continue;
+                }
                 Err(error) => {
-                    self.failure = Some(error);
+                    self.failure = Some(error.into());
                     return Vec::new();
                 }
             };

@@ -45,7 +45,7 @@ mod places;
 mod plan;
 mod rider;
 mod select;
-mod store;
+pub(crate) mod store;
 
 pub use cat::{Cat, CatOptions};
 pub use changes::{Changes, Order, Subject};

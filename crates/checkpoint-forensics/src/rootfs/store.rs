@@ -34,12 +34,12 @@ pub struct Store {
     /// How many entries it has, deletions included.
     pub entries: usize,
     /// Where its entries come from.
-    pub(super) origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 /// Where the entries of a store come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
+pub(crate) enum Origin {
     /// A member that is an archive.
     Archive(MemberId),
     /// A layer that the index has listed: the changes in containerd's own layout.
@@ -48,16 +48,23 @@ pub(super) enum Origin {
     Nothing,
 }
 
+impl StoreKind {
+    /// The name by which a store is chosen: `rootfs`, `devshm`, `volumes/NAME`, `tmpfs-dev-N`. Bytes: a volume's name comes from the evidence.
+    pub fn name(&self) -> Vec<u8> {
+        match self {
+            Self::Rootfs => b"rootfs".to_vec(),
+            Self::DevShm => b"devshm".to_vec(),
+            Self::Volume(name) => [b"volumes/", name.as_slice()].concat(),
+            Self::TmpfsDevice(device) => format!("tmpfs-dev-{device}").into_bytes(),
+            Self::TmpfsMount(mount) => format!("tmpfs-{mount}").into_bytes(),
+        }
+    }
+}
+
 impl Store {
     /// The name by which it is chosen: `rootfs`, `devshm`, `volumes/NAME`, `tmpfs-dev-N`. Bytes: a volume's name comes from the evidence.
     pub fn name(&self) -> Vec<u8> {
-        match &self.kind {
-            StoreKind::Rootfs => b"rootfs".to_vec(),
-            StoreKind::DevShm => b"devshm".to_vec(),
-            StoreKind::Volume(name) => [b"volumes/", name.as_slice()].concat(),
-            StoreKind::TmpfsDevice(device) => format!("tmpfs-dev-{device}").into_bytes(),
-            StoreKind::TmpfsMount(mount) => format!("tmpfs-{mount}").into_bytes(),
-        }
+        self.kind.name()
     }
 
     /// Whether a user's word means it: its name, the volume's name, the archive's path or base name, or a mount point.
@@ -79,7 +86,7 @@ impl Store {
 }
 
 /// What a member's path says of the store that it is, if it is one.
-pub(super) fn kind_of(path: &[u8]) -> Option<StoreKind> {
+pub(crate) fn kind_of(path: &[u8]) -> Option<StoreKind> {
     let (directory, base) = split_path(path);
     match base {
         b"rootfs-diff.tar" => return Some(StoreKind::Rootfs),
@@ -104,7 +111,7 @@ pub(super) fn kind_of(path: &[u8]) -> Option<StoreKind> {
 }
 
 /// The stores of a dump, in a fixed order: the root file system, `/dev/shm`, volumes and tmpfs mounts in stored order.
-pub(super) fn find(index: &Index, dump: &Dump, places: &Places) -> Vec<Store> {
+pub(crate) fn find(index: &Index, dump: &Dump, places: &Places) -> Vec<Store> {
     let mut stores = Vec::new();
     let bundle = dump.bundle_files(index);
     for name in ["rootfs-diff.tar", "devshm-checkpoint.tar"] {

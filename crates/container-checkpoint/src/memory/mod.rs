@@ -12,6 +12,7 @@ mod parents;
 mod question;
 mod ride;
 mod selection;
+mod shared;
 mod space;
 mod stored;
 mod visit;
@@ -20,9 +21,10 @@ pub use backing::{Backing, Piece};
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
 pub use packing::Packing;
 pub use parents::ancestry;
-pub use question::{Answered, Question, answer};
+pub use question::{Answered, Beside, Question, answer, answer_beside};
 pub use ride::Ride;
 pub use selection::Selection;
+pub use shared::SharedPages;
 pub use space::AddressSpace;
 pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
@@ -44,6 +46,8 @@ pub struct Memory {
     /// One for each process that has a pagemap or mappings, ascending by pid. Left-over images of another dump are among them:
     /// the process tree says who lived.
     pub spaces: Vec<AddressSpace>,
+    /// The shared objects, ascending by number; also those that no process maps.
+    pub shared: Vec<SharedPages>,
     /// The files behind mappings.
     pub files: Files,
     /// The page images that extents point into.
@@ -103,11 +107,11 @@ impl Memory {
     pub(crate) fn assemble(chain: &[Ancestor<'_>]) -> Self {
         let mut pagemaps = Pagemaps::new(chain);
         let files = chain.first().map_or_else(Files::default, |dump| files_of(dump.files));
-        let spaces =
-            chain.first().map_or_else(Vec::new, |dump| space::all(dump.files, &files, &mut pagemaps));
+        let (spaces, shared) =
+            chain.first().map_or_else(Default::default, |dump| space::all(dump.files, &files, &mut pagemaps));
         let Pagemaps { objects, mut findings, names_parent, .. } = pagemaps;
         findings.settle();
-        Self { spaces, files, objects, ancestry: Vec::new(), findings, names_parent }
+        Self { spaces, shared, files, objects, ancestry: Vec::new(), findings, names_parent }
     }
 
     /// Whether another one has the same bytes at the same addresses in the same images: an answer from one is an answer from the other.
@@ -116,6 +120,8 @@ impl Memory {
         self.objects == other.objects
             && self.spaces.len() == other.spaces.len()
             && self.spaces.iter().zip(&other.spaces).all(same)
+            && self.shared.len() == other.shared.len()
+            && self.shared.iter().zip(&other.shared).all(|(a, b)| a.id == b.id && a.pages == b.pages)
     }
 
     /// Where a page image is: the dump that has it, and the member. `None` when it is not there.

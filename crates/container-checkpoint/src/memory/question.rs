@@ -58,19 +58,61 @@ pub fn answer<Q: Question>(
     ride: Option<&mut Ride<'_, Q>>,
     make: impl FnOnce() -> Q,
 ) -> Result<Answered<Q>> {
+    answer_beside(case, id, context, ride, make, None)
+}
+
+/// A passenger that has an errand of its own in the pass that a question needs: two questions to one stream cost one pass.
+pub struct Beside<'a> {
+    /// The evidence that it wants to see once more, by its number in the case.
+    pub evidence: usize,
+    /// The passenger. It is not shown the pages.
+    pub passenger: &'a mut dyn Passenger,
+}
+
+impl std::fmt::Debug for Beside<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Beside").field("evidence", &self.evidence).finish_non_exhaustive()
+    }
+}
+
+/// As [`answer`], with somebody beside who is shown the other members of one evidence in the same pass. That pass is made even if the question needs none.
+///
+/// # Errors
+/// As [`answer`].
+pub fn answer_beside<Q: Question>(
+    case: &Case,
+    id: DumpId,
+    context: &Context,
+    ride: Option<&mut Ride<'_, Q>>,
+    make: impl FnOnce() -> Q,
+    beside: Option<Beside<'_>>,
+) -> Result<Answered<Q>> {
     let mut memory = Memory::of(case, id);
     let mut findings = memory.findings.clone();
-    let ridden = ride.and_then(|ride| ride.take(case, id, &memory));
     // The evidence went by once when it was opened; with what is read here it may go by once more, never a third time.
     let mut has_passed = false;
-    let mut shown = match ridden {
-        Some(shown) => shown,
-        None => Reading { case, memory: &memory, context }.show(make(), &mut has_passed, &mut findings)?,
+    let mut shown = match ride.and_then(|ride| ride.take(case, id, &memory)) {
+        Some(shown) => {
+            if let Some(Beside { evidence, passenger }) = beside {
+                has_passed = true;
+                let opened = &case.evidences[evidence].evidence;
+                match opened.pass_again(context, passenger) {
+                    Err(changed @ Error::Changed { .. }) => findings.gap("contents", opened.name(), changed),
+                    result => result?,
+                }
+            }
+            shown
+        }
+        None => {
+            let reading = Reading { case, memory: &memory, context };
+            reading.show(make(), beside, &mut has_passed, &mut findings)?
+        }
     };
     if shown.mark_broken(&mut memory, &mut findings) && !has_passed {
         // Now that it is known which blocks are broken, nothing else is lost with them.
         shown = Reading { case, memory: &memory, context }.show(
             shown.question,
+            None,
             &mut has_passed,
             &mut findings,
         )?;
@@ -101,6 +143,7 @@ impl Reading<'_> {
     fn show<Q: Question>(
         &self,
         mut question: Q,
+        mut beside: Option<Beside<'_>>,
         has_passed: &mut bool,
         findings: &mut Findings,
     ) -> Result<Shown<Q>> {
@@ -111,7 +154,7 @@ impl Reading<'_> {
             .collect();
         let mut schedules =
             Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
-        let mut passing = BTreeSet::new();
+        let mut passing: BTreeSet<usize> = beside.iter().map(|beside| beside.evidence).collect();
         let mut has_enough = false;
         for (&source, schedule) in &mut schedules {
             let Some(bytes) =
@@ -133,7 +176,8 @@ impl Reading<'_> {
             }
         }
         for evidence in passing {
-            if has_enough || self.context.cancelled() {
+            let beside = beside.as_mut().filter(|beside| beside.evidence == evidence);
+            if (has_enough && beside.is_none()) || self.context.cancelled() {
                 break;
             }
             *has_passed = true;
@@ -143,7 +187,8 @@ impl Reading<'_> {
                 memory: self.memory,
                 evidence,
                 schedules: &mut schedules,
-                has_enough: false,
+                has_enough,
+                beside,
             };
             let result = opened.pass_again(self.context, &mut passenger);
             has_enough = passenger.has_enough;
@@ -166,13 +211,15 @@ impl Reading<'_> {
 }
 
 /// Serves page images in a second pass.
-struct Selected<'a, Q> {
+struct Selected<'a, 'p, Q> {
     question: &'a mut Q,
     memory: &'a Memory,
     evidence: usize,
     schedules: &'a mut BTreeMap<Source, Schedule>,
     /// The question wants to see no more.
     has_enough: bool,
+    /// Who rides along for what the question does not want.
+    beside: Option<&'a mut Beside<'p>>,
 }
 
 /// What is wanted of a member that goes by.
@@ -185,12 +232,23 @@ fn scheduled(
     ((source.evidence, source.member) == (evidence, member)).then_some((source.packed, schedule))
 }
 
-impl<Q: Question> Passenger for Selected<'_, Q> {
-    fn wants(&mut self, _: &Index, id: MemberId, _: &Member) -> bool {
+impl<Q> Selected<'_, '_, Q> {
+    fn is_own(&mut self, id: MemberId) -> bool {
         !self.has_enough && scheduled(self.schedules, self.evidence, id).is_some()
     }
+}
 
-    fn contents(&mut self, _: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
+impl<Q: Question> Passenger for Selected<'_, '_, Q> {
+    fn wants(&mut self, index: &Index, id: MemberId, member: &Member) -> bool {
+        self.is_own(id)
+            || self.beside.as_mut().is_some_and(|beside| beside.passenger.wants(index, id, member))
+    }
+
+    fn contents(&mut self, index: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()> {
+        if !self.is_own(id) {
+            let Some(beside) = &mut self.beside else { return Ok(()) };
+            return beside.passenger.contents(index, id, contents);
+        }
         let Some((packed, schedule)) = scheduled(self.schedules, self.evidence, id) else { return Ok(()) };
         let result = schedule.serve_passing(contents, self.memory.packing(packed), &mut |want, at, bytes| {
             self.question.bytes(want, at, bytes)

@@ -8,9 +8,9 @@ use super::extent::{Extents, Place};
 use super::pagemaps::{Pagemaps, page_size_by_sizes};
 use super::stored::{Stored, View};
 use crate::files::FileSet;
-use crate::gap::Field;
+use crate::gap::{Field, Findings};
 use crate::ids::{Pid, VirtualAddress};
-use crate::model::{AddressMap, Files, Mapping, MappingKind, address_map};
+use crate::model::{AddressMap, Files, Mapping, MappingKind, SharedObjectId, address_map};
 
 /// One process's address space.
 #[derive(Clone, Debug)]
@@ -34,8 +34,12 @@ impl AddressSpace {
     }
 }
 
-/// All address spaces of a dump, ascending by pid.
-pub(super) fn all(files: &dyn FileSet, table: &Files, pagemaps: &mut Pagemaps<'_>) -> Vec<AddressSpace> {
+/// All address spaces of a dump, ascending by pid, and the shared objects, ascending by number: those that some process maps, and those that none does.
+pub(super) fn all(
+    files: &dyn FileSet,
+    table: &Files,
+    pagemaps: &mut Pagemaps<'_>,
+) -> (Vec<AddressSpace>, Vec<super::SharedPages>) {
     let maps: BTreeMap<Pid, Option<AddressMap>> = pids(files)
         .into_iter()
         .map(|pid| {
@@ -46,7 +50,9 @@ pub(super) fn all(files: &dyn FileSet, table: &Files, pagemaps: &mut Pagemaps<'_
     // All tasks of a machine have one page size; a pre-dump, which has no mm images, shows it by its sizes.
     let common = maps.values().flatten().find_map(page_size).or_else(|| page_size_by_sizes(files));
     let mut shared = SharedObjects::default();
-    maps.into_iter().map(|(pid, map)| space(pid, map, common, table, &mut shared, pagemaps)).collect()
+    let spaces =
+        maps.into_iter().map(|(pid, map)| space(pid, map, common, table, &mut shared, pagemaps)).collect();
+    (spaces, shared.with_unmapped(files, common, pagemaps))
 }
 
 fn space(
@@ -168,6 +174,43 @@ impl SharedObjects {
             let has_missing = extents.as_ref().is_some_and(Extents::has_missing);
             SharedObject { extents: extents.map(Arc::new), is_whole, has_missing }
         })
+    }
+}
+
+impl SharedObjects {
+    /// All of them. What is wrong with one that no process maps is no gap of any process's memory: it is told with that object alone.
+    fn with_unmapped(
+        mut self,
+        files: &dyn FileSet,
+        page_size: Option<u64>,
+        pagemaps: &mut Pagemaps<'_>,
+    ) -> Vec<super::SharedPages> {
+        let number =
+            |name: &String| name.strip_prefix("pagemap-shmem-")?.strip_suffix(".img")?.parse::<u64>().ok();
+        let unmapped: BTreeSet<u64> =
+            files.names().iter().filter_map(number).filter(|id| !self.0.contains_key(id)).collect();
+        let mut told: BTreeMap<u64, Findings> = BTreeMap::new();
+        for id in unmapped {
+            let before = std::mem::take(&mut pagemaps.findings);
+            match page_size {
+                Some(size) => drop(self.get(id, size, pagemaps)),
+                None => pagemaps.findings.gap(
+                    format!("shared memory object {id}"),
+                    format!("pagemap-shmem-{id}.img"),
+                    "nothing says how large a page is",
+                ),
+            }
+            told.insert(id, std::mem::replace(&mut pagemaps.findings, before));
+            let unknown = SharedObject { extents: None, is_whole: false, has_missing: false };
+            self.0.entry(id).or_insert(unknown);
+        }
+        let shown = |(id, object): (u64, SharedObject)| super::SharedPages {
+            id: SharedObjectId(id),
+            pages: object.extents.unwrap_or_default(),
+            is_whole: object.is_whole,
+            findings: told.remove(&id).unwrap_or_default(),
+        };
+        self.0.into_iter().map(shown).collect()
     }
 }
 

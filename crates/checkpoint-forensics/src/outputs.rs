@@ -1,4 +1,4 @@
-//! The files that cores are written to: whole or not at all, for their owner's eyes only, with holes where memory is zero.
+//! Files that evidence is written to at any offset: whole or not at all, for their owner's eyes only, with holes where bytes are zero.
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
@@ -8,7 +8,24 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempPath;
 
-use super::Error;
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// A file of that name is there, and may not be replaced.
+    #[error("{} exists already", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file can't be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// What it was to become.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
 
 /// How many files are open at a time.
 const OPEN_MAX: usize = 128;
@@ -16,9 +33,18 @@ const OPEN_MAX: usize = 128;
 const BLOCK: usize = 4096;
 const ZEROS: [u8; BLOCK] = [0; BLOCK];
 
+impl Error {
+    /// Whether the file would be larger than the file system takes.
+    pub(crate) fn is_too_large(&self) -> bool {
+        let kind = if let Self::Write { source, .. } = self { Some(source.kind()) } else { None };
+        // An offset beyond what the kernel's type for them holds is an invalid one.
+        matches!(kind, Some(io::ErrorKind::FileTooLarge | io::ErrorKind::InvalidInput))
+    }
+}
+
 /// Files in one directory that are being written.
 #[derive(Debug, Default)]
-pub(super) struct Outputs {
+pub(crate) struct Outputs {
     outputs: Vec<Output>,
     /// Those that are open, in the order in which they were opened.
     open: VecDeque<usize>,
@@ -35,7 +61,7 @@ struct Output {
 
 impl Outputs {
     /// Begins a file (mode 0600) that is to become `path`, of `len` zeros; the directory is made if there is none. Returns its number.
-    pub(super) fn add(&mut self, path: PathBuf, len: u64) -> Result<usize, Error> {
+    pub(crate) fn add(&mut self, path: PathBuf, len: u64) -> Result<usize, Error> {
         let number = self.outputs.len();
         let make = || {
             let directory =
@@ -45,7 +71,7 @@ impl Outputs {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
                 _ => {}
             }
-            let file = tempfile::Builder::new().prefix(".core-").tempfile_in(directory)?;
+            let file = tempfile::Builder::new().prefix(".incomplete-").tempfile_in(directory)?;
             file.as_file().set_len(len)?;
             Ok(file.into_parts())
         };
@@ -57,17 +83,17 @@ impl Outputs {
     }
 
     /// Writes bytes at an offset; what is zero already stays a hole.
-    pub(super) fn write_sparse(&mut self, number: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn write_sparse(&mut self, number: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
         self.with(number, |file| write_sparse(file, at, bytes))
     }
 
     /// Reads as many bytes as the buffer has.
-    pub(super) fn read(&mut self, number: usize, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn read(&mut self, number: usize, at: u64, buffer: &mut [u8]) -> Result<(), Error> {
         self.with(number, |file| file.read_exact_at(buffer, at))
     }
 
     /// Writes a stretch from an offset on. Returns what `write` returns, and the offset behind the stretch.
-    pub(super) fn write<T>(
+    pub(crate) fn write<T>(
         &mut self,
         number: usize,
         at: u64,
@@ -81,8 +107,18 @@ impl Outputs {
         })
     }
 
+    /// Gives a file its length; what was not written is zero.
+    pub(crate) fn set_len(&mut self, number: usize, len: u64) -> Result<(), Error> {
+        self.with(number, |file| file.set_len(len))
+    }
+
+    /// Where a file goes when it is whole.
+    pub(crate) fn path(&self, number: usize) -> &Path {
+        &self.outputs[number].path
+    }
+
     /// Gives the files that `keep` chooses their names; the others are removed. Without `replace`, a file of that name is an error.
-    pub(super) fn persist(self, replace: bool, keep: impl Fn(usize) -> bool) -> Result<(), Error> {
+    pub(crate) fn persist(self, replace: bool, keep: impl Fn(usize) -> bool) -> Result<(), Error> {
         let kept = self.outputs.into_iter().enumerate().filter(|(number, _)| keep(*number));
         for (_, Output { path, temporary, .. }) in kept {
             let done = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };

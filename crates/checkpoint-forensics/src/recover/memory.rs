@@ -1,0 +1,197 @@
+//! Ranges of memory, and files as processes have them mapped: a question to the pages.
+
+use std::ops::{ControlFlow, Range};
+
+use container_checkpoint::ids::{FileId, Pid};
+use container_checkpoint::memory::{Backing, Memory, Place, Question, Want};
+use container_checkpoint::model::MappingKind;
+
+use super::target::Target;
+use super::work::{Output, Work};
+use super::{Origin, Subject};
+use crate::stores::{Holder, Lack};
+
+/// Writes memory to files as it comes.
+pub(super) struct Pages<'w, 'a> {
+    work: &'w std::cell::RefCell<Work<'a>>,
+    targets: Vec<Target>,
+    /// For each want: the output, the place in it, how much came.
+    parts: Vec<(usize, u64, u64)>,
+    wants: Vec<Want>,
+}
+
+impl<'w, 'a> Pages<'w, 'a> {
+    pub(super) fn new(work: &'w std::cell::RefCell<Work<'a>>, targets: &[Target]) -> Self {
+        let is_memory = |target: &&Target| matches!(target, Target::Memory(..) | Target::Mapped { .. });
+        let targets = targets.iter().filter(is_memory).cloned().collect();
+        Self { work, targets, parts: Vec::new(), wants: Vec::new() }
+    }
+
+    /// A file of a range of memory, or of mapped pages: where its bytes go, and what is not there.
+    fn begin(&mut self, subject: Subject<'_>, memory: &Memory, target: &Target) {
+        let (pid, len, pieces) = match target {
+            Target::Memory(pid, range) => (*pid, range.end - range.start, range_of(memory, *pid, range)),
+            Target::Mapped { pid, file, .. } => {
+                let (len, pieces) = mapped(subject, memory, *pid, *file);
+                (*pid, len, pieces)
+            }
+            _ => return,
+        };
+        let (origin, id, title) = match target {
+            Target::Memory(pid, range) => {
+                (Origin::Memory, format!("{pid}-{:x}-{:x}.mem", range.start, range.end), None)
+            }
+            Target::Mapped { pid, path, .. } => {
+                (Origin::MappedPages, format!("pages-of-{pid}"), Some(path.clone()))
+            }
+            _ => return,
+        };
+        let has_bytes = pieces.iter().any(|piece| matches!(piece.what, What::Bytes(..) | What::Zero));
+        if !has_bytes {
+            let what = title.unwrap_or_else(|| format!("memory of process {pid}").into_bytes());
+            let why = pieces.first().map_or("the dump has no such memory", |piece| match &piece.what {
+                What::Lack(why) => why,
+                _ => "",
+            });
+            self.work.borrow_mut().not_there(target, what, why.to_owned());
+            return;
+        }
+        let mut output = Output::new(origin, id, title);
+        output.member = format!("pagemap-{pid}.img").into_bytes();
+        output.contents.len = len;
+        output.target = Some(target.clone());
+        if origin == Origin::MappedPages {
+            output.holders = vec![Holder::Executable(pid)];
+        }
+        let mut at = 0;
+        let mut parts = Vec::new();
+        for Piece { from, len, what } in pieces {
+            output.contents.lack(at..from, "no process has it mapped");
+            at = from.saturating_add(len);
+            match what {
+                What::Bytes(want) => {
+                    let object = memory.object(want.object);
+                    output.pages.insert((object.ancestor, object.image.clone()));
+                    parts.push((from, want));
+                }
+                What::Zero => {}
+                What::Lack(why) => output.contents.lack(from..at, why),
+            }
+        }
+        output.contents.lack(at..len, "no process has it mapped");
+        let Some(number) = self.work.borrow_mut().begin(output) else { return };
+        for (from, want) in parts {
+            self.parts.push((number, from, 0));
+            self.wants.push(want);
+        }
+    }
+
+    /// What did not come of the wants is missing.
+    pub(super) fn close(&self) {
+        let mut work = self.work.borrow_mut();
+        for ((output, from, came), want) in self.parts.iter().zip(&self.wants) {
+            let lack = Lack {
+                range: from + came..from + want.len,
+                why: "the page image ends before them, or is not in the evidence".into(),
+            };
+            if *came < want.len {
+                work.lacks(*output, lack);
+            }
+        }
+    }
+}
+
+/// A part of a file: its place, length, and what is there.
+struct Piece {
+    from: u64,
+    len: u64,
+    what: What,
+}
+
+enum What {
+    Bytes(Want),
+    Zero,
+    Lack(&'static str),
+}
+
+fn range_of(memory: &Memory, pid: Pid, range: &Range<u64>) -> Vec<Piece> {
+    let Some(space) = memory.space(pid) else { return Vec::new() };
+    let piece = |piece: container_checkpoint::memory::Piece| Piece {
+        from: piece.start.0 - range.start,
+        len: piece.len,
+        what: match piece.backing {
+            Backing::Stored(Place::Image(object, offset)) => {
+                What::Bytes(Want { object, offset, len: piece.len })
+            }
+            Backing::Stored(Place::Missing(missing)) => What::Lack(missing.why()),
+            Backing::Zero => What::Zero,
+            Backing::File(..) => {
+                What::Lack("pages of a file that nobody wrote to: the dump leaves them to the file")
+            }
+            Backing::NotCaptured => What::Lack("CRIU never dumps them"),
+            Backing::Unknown => What::Lack("what the images would hold of it can't be told"),
+            Backing::Unmapped => What::Lack("nothing is mapped there"),
+        },
+    };
+    space.locate(range.clone()).into_iter().map(piece).collect()
+}
+
+/// A file as a process has it mapped: its length, and its stored pages by their place in the file, each place once.
+fn mapped(subject: Subject<'_>, memory: &Memory, pid: Pid, file: FileId) -> (u64, Vec<Piece>) {
+    let size = subject.model.files.with_path(file).and_then(|file| file.regular()?.size.known().copied());
+    let mut pieces: Vec<Piece> = Vec::new();
+    let Some(space) = memory.space(pid) else { return (size.unwrap_or_default(), pieces) };
+    let mappings = space.map.iter().flat_map(|map| &map.mappings).filter(|mapping| {
+        mapping.file == Some(file)
+            && matches!(mapping.kind, MappingKind::FilePrivate | MappingKind::FileShared)
+    });
+    for mapping in mappings {
+        let limit = size.unwrap_or(u64::MAX);
+        for piece in range_of(memory, pid, &(mapping.start.0..mapping.end.0)) {
+            let from = mapping.offset.saturating_add(piece.from);
+            let len = piece.len.min(limit.saturating_sub(from));
+            let what = match piece.what {
+                What::Bytes(want) => What::Bytes(Want { len, ..want }),
+                other => other,
+            };
+            if len > 0 {
+                pieces.push(Piece { from, len, what });
+            }
+        }
+    }
+    // Where the file is mapped twice, bytes come first.
+    let rank = |piece: &Piece| u8::from(!matches!(piece.what, What::Bytes(_)));
+    pieces.sort_by_key(|piece| (piece.from, rank(piece)));
+    let mut end = 0;
+    pieces.retain_mut(|piece| {
+        let cut = end.max(piece.from) - piece.from;
+        if cut >= piece.len {
+            return false;
+        }
+        piece.from += cut;
+        piece.len -= cut;
+        if let What::Bytes(want) = &mut piece.what {
+            (want.offset, want.len) = (want.offset + cut, want.len - cut);
+        }
+        end = piece.from + piece.len;
+        true
+    });
+    (size.unwrap_or(end), pieces)
+}
+
+impl Question for Pages<'_, '_> {
+    fn wants(&mut self, memory: &Memory) -> Vec<Want> {
+        (self.parts, self.wants) = (Vec::new(), Vec::new());
+        let subject = self.work.borrow().subject;
+        for target in std::mem::take(&mut self.targets) {
+            self.begin(subject, memory, &target);
+        }
+        self.wants.clone()
+    }
+
+    fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
+        let Some((output, from, came)) = self.parts.get_mut(want) else { return ControlFlow::Continue(()) };
+        *came = at + bytes.len() as u64;
+        self.work.borrow_mut().write(*output, *from + at, bytes)
+    }
+}

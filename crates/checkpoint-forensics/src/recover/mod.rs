@@ -1,0 +1,179 @@
+//! Files out of a checkpoint: deleted ones, memory files, executables, what was in a pipe, a range of memory.
+//!
+//! [`recover`] writes what some [`Choice`]s lead to, each file whole or not at all, under names that are made here: never under a path of the evidence. What the evidence does
+//! not yield of a file is a hole in it, and is listed. [`list`] says what there is to choose.
+
+mod list;
+mod memory;
+mod name;
+mod target;
+mod work;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use container_checkpoint::case::{Case, DumpId};
+use container_checkpoint::context::Context;
+use container_checkpoint::gap::Findings;
+use container_checkpoint::ids::Pid;
+use container_checkpoint::model::Model;
+
+use crate::outputs;
+use crate::stores::{Facts, Holder, Lack};
+
+pub use list::{Candidate, Lister, list, rider_classes};
+pub use work::recover;
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The executable of a process; of all when there is none.
+    Executable(Option<Pid>),
+    /// What a descriptor of a process leads to.
+    Descriptor(Pid, u32),
+    /// A deleted file, by the number of its ghost file.
+    Ghost(u32),
+    /// A shared object by its number: a memory file, a SysV segment, shared memory without a name.
+    Shared(u64),
+    /// What is in a pipe, queue or terminal, by the store's [name](crate::stores::Store::name) or the start of it up to a colon.
+    Queue(String),
+    /// A range of a process's memory.
+    Memory(Pid, std::ops::Range<u64>),
+    /// Every deleted file and every memory file.
+    Everything,
+}
+
+/// Where a file's bytes are from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A ghost file.
+    Ghost,
+    /// A file of memfd_create(2).
+    Memfd,
+    /// A SysV segment, or shared memory without a name.
+    Shared,
+    /// An archive of files.
+    Archive,
+    /// A pipe, queue, terminal or BPF map.
+    Queue,
+    /// The memory of a process.
+    Memory,
+    /// The pages of a file as a process has them mapped: those that it wrote to.
+    MappedPages,
+}
+
+impl Origin {
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ghost => "deleted file",
+            Self::Memfd => "memory file",
+            Self::Shared => "shared memory",
+            Self::Archive => "file",
+            Self::Queue => "queue",
+            Self::Memory => "memory",
+            Self::MappedPages => "mapped pages",
+        }
+    }
+}
+
+/// A file that was written.
+#[derive(Clone, Debug)]
+pub struct Recovered {
+    /// The file.
+    pub path: PathBuf,
+    /// Where its bytes are from.
+    pub origin: Origin,
+    /// What chose it, in words: `ghost 2`.
+    pub id: String,
+    /// What it was called in the container: a path, a name, a connection.
+    pub title: Option<Vec<u8>>,
+    /// Who holds it.
+    pub holders: Vec<Holder>,
+    /// The member of the evidence that holds its bytes, or for memory says where they are.
+    pub member: Vec<u8>,
+    /// When that member is an archive: the file in it.
+    pub inner: Option<Vec<u8>>,
+    /// The page images that bytes were taken from: how many dumps back, and the name.
+    pub pages: BTreeSet<(usize, String)>,
+    /// Its length in bytes, with holes.
+    pub len: u64,
+    /// SHA-256 of it as it was written, zeros where bytes are missing. `None` when so much of it is holes that nobody would wait for it.
+    pub sha256: Option<[u8; 32]>,
+    /// What of it can't be had, ascending.
+    pub lacks: Vec<Lack>,
+}
+
+impl Recovered {
+    /// How many bytes can't be had.
+    pub fn lacking(&self) -> u64 {
+        self.lacks.iter().map(|lack| lack.range.end - lack.range.start).sum()
+    }
+}
+
+/// Something that was asked for and can't be had at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotThere {
+    /// What was asked for: bytes, since paths come from the evidence.
+    pub what: Vec<u8>,
+    /// Why it can't be had.
+    pub why: String,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// What was written, by origin and then by name.
+    pub recovered: Vec<Recovered>,
+    /// What can't be had at all, in the order in which it was asked for.
+    pub not_there: Vec<NotThere>,
+    /// What is wrong with the places that it was looked for in.
+    pub findings: Findings,
+}
+
+/// What is recovered from.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// All evidence.
+    pub case: &'a Case,
+    /// The dump.
+    pub id: DumpId,
+    /// What its images say.
+    pub model: &'a Model,
+    /// Who holds what.
+    pub facts: &'a Facts,
+    /// Limits, progress, a way to stop.
+    pub context: &'a Context,
+}
+
+/// Why nothing could be recovered.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The evidence can't be read.
+    #[error(transparent)]
+    Checkpoint(#[from] container_checkpoint::error::Error),
+    /// A file of that name is there; files are never replaced.
+    #[error("{} exists already; nothing is ever replaced", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A file can't be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file that it was to become.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}
+
+impl From<outputs::Error> for Error {
+    fn from(error: outputs::Error) -> Self {
+        match error {
+            outputs::Error::Exists { path } => Self::Exists { path },
+            outputs::Error::Write { path, source } => Self::Write { path, source },
+        }
+    }
+}
