@@ -170,7 +170,7 @@ fn gather<'c>(checkpoint: Checkpoint<'c>, answered: Answered<Search>, args: &Gre
 }
 
 /// Whether a process is one of the dump's, not left over of another. A pre-dump does not list its processes, and a broken list leaves some out.
-fn lived(model: &Model, pid: Pid) -> bool {
+pub(super) fn lived(model: &Model, pid: Pid) -> bool {
     model.is_pre_dump || !model.processes.is_whole() || model.processes.get(pid).is_some()
 }
 

@@ -8,11 +8,14 @@ mod inspect;
 
 mod list;
 mod mapping;
+mod maps;
+
 mod rootfs;
 
 mod selection;
 mod show;
 mod summary;
+mod unpack;
 
 use clap::Subcommand;
 
@@ -26,8 +29,11 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Rootfs(rootfs::RootfsArgs),
     Crit(crit::CritArgs),
+    Maps(maps::MapsArgs),
     Grep(grep::GrepArgs),
+
     Coredump(coredump::CoredumpArgs),
+    Unpack(unpack::UnpackArgs),
 }
 
 impl Command {
@@ -39,8 +45,11 @@ impl Command {
             Self::Inspect(args) => inspect::run(session, args),
             Self::Rootfs(args) => rootfs::run(session, args),
             Self::Crit(args) => crit::run(session, args),
+            Self::Maps(args) => maps::run(session, args),
             Self::Grep(args) => grep::run(session, args),
+
             Self::Coredump(args) => coredump::run(session, args),
+            Self::Unpack(args) => unpack::run(session, args),
         }
     }
 }

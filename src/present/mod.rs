@@ -15,3 +15,4 @@ pub mod terminal;
 pub mod text;
 pub mod time;
 pub mod tree;
+pub mod whole_file;
