@@ -9,6 +9,7 @@ mod inspect;
 mod list;
 mod mapping;
 mod maps;
+mod memparse;
 
 mod rootfs;
 
@@ -31,7 +32,7 @@ pub enum Command {
     Crit(crit::CritArgs),
     Maps(maps::MapsArgs),
     Grep(grep::GrepArgs),
-
+    Memparse(memparse::MemparseArgs),
     Coredump(coredump::CoredumpArgs),
     Unpack(unpack::UnpackArgs),
 }
@@ -47,7 +48,7 @@ impl Command {
             Self::Crit(args) => crit::run(session, args),
             Self::Maps(args) => maps::run(session, args),
             Self::Grep(args) => grep::run(session, args),
-
+            Self::Memparse(args) => memparse::run(session, args),
             Self::Coredump(args) => coredump::run(session, args),
             Self::Unpack(args) => unpack::run(session, args),
         }

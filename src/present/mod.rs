@@ -4,6 +4,7 @@ pub mod bytes;
 pub mod cell;
 pub mod escape;
 pub mod escaped_lines;
+pub mod hex_dump;
 pub mod hint;
 pub mod json;
 pub mod json_lines;
