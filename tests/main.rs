@@ -22,12 +22,15 @@ mod hostile_images;
 mod inspect;
 mod json_contract;
 mod list;
+mod maps;
+mod memparse;
 mod naming;
 mod peer;
 mod rootfs;
 mod show;
 mod streaming;
 mod support;
+mod unpack;
 mod workloads;
 
 /// One executable, one file a command: a file that is not listed above would silently not run.

@@ -145,6 +145,10 @@ pub fn read(
     } else {
         reader.finish();
     }
+    if let Some((bytes, first)) = reader.cut {
+        let why = format!("the page image ends early: {bytes} bytes can't be had");
+        reader.findings.gap("stored pages", format!("pid {}, from address {first:#x}", space.pid), why);
+    }
     match reader.error {
         Some(error) => Err(error),
         None if context.cancelled() => Err(container_checkpoint::error::Error::Cancelled.into()),
@@ -177,6 +181,8 @@ struct Reader<'a> {
     sink: &'a mut dyn Sink,
     error: Option<Error>,
     findings: Findings,
+    /// Bytes that should lie at hand and don't, and the first address of them.
+    cut: Option<(u64, u64)>,
     /// Stored bytes in all, and handed over: for the progress of what needs no pass.
     total: u64,
     handed: u64,
@@ -204,6 +210,7 @@ impl<'a> Reader<'a> {
             sink,
             error: None,
             findings: Findings::default(),
+            cut: None,
             total,
             handed: 0,
         }
@@ -271,11 +278,9 @@ impl<'a> Reader<'a> {
         }
         if self.done < piece.len {
             self.cut_short(piece);
-            self.findings.gap(
-                "stored pages",
-                format!("address {:#x}", piece.at),
-                format!("the page image ends early: {} bytes can't be had", piece.len - self.done),
-            );
+            let missing = piece.len - self.done;
+            let (bytes, _) = self.cut.get_or_insert((0, piece.at + self.done));
+            *bytes += missing;
             self.done = piece.len;
         }
         Ok(())
