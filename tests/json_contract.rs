@@ -138,6 +138,7 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
     (&["show", "--print-stats", "--format=json"], &["document", "summary"]),
     (&["inspect", "--all", "--format=json"], &["document", "summary", "inspect"]),
     (&["rootfs", "--store=all", "--hash", "--format=json"], &["document", "rootfs"]),
+    (&["maps", "--format=json"], &["document", "maps"]),
 ];
 
 fn keeps_to_the_contract(schema: &Schema, archive: &str) {
@@ -222,6 +223,7 @@ fn the_same_evidence_gives_the_same_bytes_at_any_number_of_threads() {
         &["inspect", "--all", "--format=json"],
         &["grep", "--format=jsonl", "NEEDLE_[a-z_]+|[a-z]{40}"],
         &["grep", "NEEDLE_[a-z_]+"],
+        &["maps", "--format=json"],
         &["rootfs", "--store=all", "--hash", "--format=json"],
     ];
     let answers_alike = |question: &[&str], archive: &str| {
