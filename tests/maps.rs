@@ -129,7 +129,7 @@ fn the_sources_of_a_mapping_add_up_to_its_size() {
 fn the_sources_of_a_mapping_add_up_to_its_size_in_the_corpus() {
     let Some(corpus) = corpus() else { return };
     let mut count = 0;
-    for directory in ["checkpoints", "checkpoints/generations", "cases/aarch64", "cases/crit-x"] {
+    for directory in ["checkpoints", "checkpoints/generations", "cases/aarch64"] {
         for archive in archives_in(&corpus.join(directory)) {
             if !["bin.tar", "sysroot.tar", "kernel-cores.tar", "05-podman-4k-max.tar"]
                 .iter()

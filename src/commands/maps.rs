@@ -1,13 +1,11 @@
 //! `coldcase maps`: what is mapped in each process, and where its bytes are.
 
-use std::ops::Range;
-
-use checkpoint_forensics::accounting::{Account, Source, account};
+use checkpoint_forensics::accounting::{Account, Source, WrittenZeros, account};
 use clap::Args;
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{AddressSpace, Memory, Selection};
+use container_checkpoint::memory::{self, AddressSpace, Answered, Memory, Selection};
 use container_checkpoint::model::{Mapping, Model};
 use serde_json::{Map, Value, json};
 
@@ -27,7 +25,7 @@ use crate::session::{EvidenceArgs, Outcome, Session, document};
 ///
 /// As pmap: addresses, permissions, size, and what is mapped, with offset in the file. BYTES says for every byte where it is: `own` (pages of the process in the dump), `parent` (in a parent dump), `shared` (pages of a shared
 /// object in the dump), `zero` (never written), `reserved` (never written, and nobody may access it), `file` (not written to: in the file alone), `guard`, `not captured` (CRIU never dumps it), `lazy`, `missing` and `unknown`
-/// (gaps). DIRTY is how many pages of a private mapping of a file were written to. No page of memory is read.
+/// (gaps). DIRTY is how many pages of a private mapping of a file were written to. No page of memory is read, unless `--zeros` asks for it.
 #[derive(Args, Debug)]
 pub struct MapsArgs {
     #[command(flatten)]
@@ -35,6 +33,10 @@ pub struct MapsArgs {
 
     #[command(flatten)]
     selection: SelectionArgs,
+
+    /// Read all stored pages, and tell those apart that hold nothing but zeros: `written zero`
+    #[arg(long)]
+    zeros: bool,
 
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -62,12 +64,32 @@ struct Process {
 
 pub fn run(session: &Session<'_>, args: &MapsArgs) -> Outcome {
     let selection = args.selection.selection();
-    let case = session.open(&args.evidence);
-    let all: Vec<Maps<'_>> = session
-        .chosen(&case, &args.evidence)
-        .into_iter()
-        .map(|checkpoint| gather(checkpoint, &Memory::of(&case, checkpoint.id()), &selection))
-        .collect();
+    let make = || WrittenZeros::new(selection.clone());
+    let (case, mut rides) = if args.zeros {
+        session.open_riding(&args.evidence, make)
+    } else {
+        (session.open(&args.evidence), Vec::new())
+    };
+    let mut all = Vec::new();
+    for checkpoint in session.chosen(&case, &args.evidence) {
+        if !args.zeros {
+            all.push(gather(
+                checkpoint,
+                &Memory::of(&case, checkpoint.id()),
+                &selection,
+                None,
+                Findings::default(),
+            ));
+            continue;
+        }
+        let ride = rides.get_mut(checkpoint.id().evidence);
+        match memory::answer(&case, checkpoint.id(), &session.context, ride, make) {
+            Ok(Answered { question, memory, findings }) => {
+                all.push(gather(checkpoint, &memory, &selection, Some(&question), findings));
+            }
+            Err(error) => session.ui.error(Text::own(error)),
+        }
+    }
     for maps in &all {
         session.tell(&maps.checkpoint, &maps.findings);
     }
@@ -90,8 +112,22 @@ pub fn run(session: &Session<'_>, args: &MapsArgs) -> Outcome {
     Ok(())
 }
 
-fn gather<'c>(checkpoint: Checkpoint<'c>, memory: &Memory, selection: &Selection) -> Maps<'c> {
-    let (model, mut findings) = checkpoint.model();
+fn gather<'c>(
+    checkpoint: Checkpoint<'c>,
+    memory: &Memory,
+    selection: &Selection,
+    zeros: Option<&WrittenZeros>,
+    mut findings: Findings,
+) -> Maps<'c> {
+    let (model, of_model) = checkpoint.model();
+    findings.extend(of_model);
+    if zeros.is_some_and(WrittenZeros::is_cut) {
+        findings.gap(
+            "written zeros",
+            "memory",
+            "memory is stored in too many pieces; choose processes with --pid",
+        );
+    }
     findings.extend(memory.findings.clone());
     findings.extend(checkpoint.evidence_findings().clone());
     let is_chosen = |space: &&AddressSpace| selection.has_process(space.pid) && lived(&model, space.pid);
@@ -104,16 +140,15 @@ fn gather<'c>(checkpoint: Checkpoint<'c>, memory: &Memory, selection: &Selection
             }
             continue;
         };
-        let touches = |mapping: &Mapping| {
-            let is_within = |range: &Range<u64>| mapping.start.0 < range.end && range.start < mapping.end.0;
-            selection.ranges.is_empty() || selection.ranges.iter().any(is_within)
+        let chosen = map.mappings.iter().filter(|mapping| selection.touches(mapping, &memory.files));
+        let accounted = |mapping: &Mapping| {
+            let mut account = account(memory, space, mapping);
+            if let Some(zeros) = zeros {
+                zeros.set_apart(space.pid, mapping.start, &mut account);
+            }
+            (mapping.clone(), account)
         };
-        let chosen = map
-            .mappings
-            .iter()
-            .filter(|mapping| touches(mapping) && selection.has_mapping(mapping, &memory.files));
-        let mappings: Vec<_> =
-            chosen.map(|mapping| (mapping.clone(), account(memory, space, mapping))).collect();
+        let mappings: Vec<_> = chosen.map(accounted).collect();
         if !mappings.is_empty() {
             let command = model.processes.get(space.pid).and_then(|process| process.command.known().cloned());
             processes.push(Process { pid: space.pid, command, page_size: space.page_size, mappings });

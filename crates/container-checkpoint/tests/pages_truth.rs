@@ -31,6 +31,7 @@ struct Pages {
     /// For each want: which page.
     wanted: Vec<usize>,
     came: Vec<Vec<u8>>,
+    accounted: usize,
     zero: usize,
     in_files: usize,
     elsewhere: Vec<String>,
@@ -39,7 +40,7 @@ struct Pages {
 impl Question for Pages {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         self.wanted.clear();
-        (self.zero, self.in_files) = (0, 0);
+        (self.zero, self.in_files, self.accounted) = (0, 0, 0);
         self.elsewhere.clear();
         let zero_page = short_hash(&[0; PAGE as usize]);
         let mut wants = Vec::new();
@@ -92,6 +93,7 @@ impl Pages {
             };
             // CRIU before 4.2 knows no guards, and a pre-dump no mappings.
             let is_known = space.map.as_ref().is_some_and(|map| !is_guard || !map.guards.is_empty());
+            self.accounted += usize::from(is_known);
             if is_known && !is_right {
                 self.elsewhere.push(format!("{pid} {address:x} {permissions} guard {is_guard}: {backing:?}"));
             }
@@ -148,15 +150,18 @@ fn pages_of_all_generations_have_the_hashes_of_the_frozen_processes() {
         by_archive.entry(archive.to_owned()).or_default().push((dump.to_owned(), path.clone()));
     }
     assert!(by_archive.len() > 20, "the corpus has truth for {} archives only", by_archive.len());
-    let mut compared = 0;
+    let (mut compared, mut accounted) = (0, 0);
     for (archive, truths) in by_archive {
-        compared += check(&generations, &archive, &truths);
+        let (pages, unreadable) = check(&generations, &archive, &truths);
+        compared += pages;
+        accounted += unreadable;
     }
+    assert!(accounted > 50, "only {accounted} pages without bytes were accounted for");
     assert!(compared > 16_000, "only {compared} pages were compared");
 }
 
-/// Compares all dumps of an archive that have a truth; how many pages.
-fn check(generations: &Path, archive: &str, truths: &[(String, PathBuf)]) -> usize {
+/// Compares all dumps of an archive that have a truth; how many pages, and how many that nobody could read.
+fn check(generations: &Path, archive: &str, truths: &[(String, PathBuf)]) -> (usize, usize) {
     let context = Context::default();
     let mut case = Case::default();
     let mut ride = Ride::new(|| Pages::of(&truths[0].1));
@@ -166,7 +171,7 @@ fn check(generations: &Path, archive: &str, truths: &[(String, PathBuf)]) -> usi
         case.add(name(&archive.replace("-with-previous", "-pre")), &context, &mut Nobody);
     }
     assert!(case.failures.is_empty(), "{archive}: {:?}", case.failures);
-    let mut compared = 0;
+    let (mut compared, mut accounted) = (0, 0);
     for (dump, truth) in truths {
         let dumps = &case.evidences[0].dumps;
         let number = if dump.is_empty() {
@@ -191,6 +196,7 @@ fn check(generations: &Path, archive: &str, truths: &[(String, PathBuf)]) -> usi
             pages.in_files
         );
         compared += pages.wanted.len();
+        accounted += pages.accounted;
     }
-    compared
+    (compared, accounted)
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
-use checkpoint_forensics::in_order::{self, Absence, Error, Part, Sink, Source};
+use checkpoint_forensics::in_order::{self, Absence, Error, Keep, Part, Sink, Source};
 use container_checkpoint::case::Case;
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::context::Context;
@@ -170,7 +170,13 @@ impl Dumped<'_> {
             None => session.context.clone(),
         };
         let source = Source { case, id: checkpoint.id(), memory, space };
-        let findings = in_order::read(source, &self.ranges, &context, keep_in, sink);
+        let findings = in_order::read(
+            source,
+            &self.ranges,
+            &context,
+            Keep { directory: keep_in, ..Keep::default() },
+            sink,
+        );
         drop(progress);
         let findings = match findings {
             Err(error @ Error::OutOfOrder(_)) => {

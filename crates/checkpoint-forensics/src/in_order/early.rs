@@ -4,12 +4,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 
-use super::Error;
+use super::{Error, Keep};
 
-/// How much is kept in memory, in bytes.
-const IN_MEMORY_MAX: u64 = 32 << 20;
 /// How much is read back at a time, in bytes.
 const CHUNK: u64 = 256 << 10;
 
@@ -19,8 +16,7 @@ pub(super) struct Early {
     kept: HashMap<usize, Kept>,
     /// What the pieces in memory take.
     in_memory: u64,
-    in_memory_max: u64,
-    directory: Option<PathBuf>,
+    keep: Keep,
     file: Option<File>,
     file_len: u64,
 }
@@ -40,9 +36,8 @@ pub(super) enum Kept {
 }
 
 impl Early {
-    /// `directory` is where the file may be.
-    pub(super) fn new(directory: Option<PathBuf>) -> Self {
-        Self { directory, in_memory_max: IN_MEMORY_MAX, ..Self::default() }
+    pub(super) fn new(keep: Keep) -> Self {
+        Self { keep, ..Self::default() }
     }
 
     /// Keeps the next bytes of a piece of `len` bytes.
@@ -66,11 +61,13 @@ impl Early {
     }
 
     fn begin(&mut self, len: u64) -> Result<Kept, Error> {
-        if self.in_memory.saturating_add(len) <= self.in_memory_max {
+        if self.in_memory.saturating_add(len) <= self.keep.in_memory {
             self.in_memory += len;
             return Ok(Kept::Memory(Vec::with_capacity(usize::try_from(len).unwrap_or_default())));
         }
-        let Some(directory) = &self.directory else { return Err(Error::OutOfOrder(self.in_memory_max)) };
+        let Some(directory) = &self.keep.directory else {
+            return Err(Error::OutOfOrder(self.keep.in_memory));
+        };
         if self.file.is_none() {
             let file = tempfile::tempfile_in(directory);
             self.file = Some(file.map_err(|source| self.failed(source))?);
@@ -107,7 +104,7 @@ impl Early {
     }
 
     fn failed(&self, source: io::Error) -> Error {
-        Error::Keep { directory: self.directory.clone().unwrap_or_default(), source }
+        Error::Keep { directory: self.keep.directory.clone().unwrap_or_default(), source }
     }
 }
 
@@ -126,7 +123,7 @@ mod tests {
 
     #[test]
     fn bytes_come_back_from_memory_and_from_the_file() {
-        let mut early = Early { in_memory_max: 100, ..Early::new(Some(std::env::temp_dir())) };
+        let mut early = Early::new(Keep { in_memory: 100, directory: Some(std::env::temp_dir()) });
         let bytes: Vec<u8> = (0..=255).cycle().take(600_000).collect();
         early.put(7, 60, &bytes[..30]).unwrap();
         early.put(8, 600_000, &bytes[..400_000]).unwrap();
@@ -142,7 +139,7 @@ mod tests {
 
     #[test]
     fn nothing_is_written_to_a_disk_unasked() {
-        let mut early = Early { in_memory_max: 100, ..Early::new(None) };
+        let mut early = Early::new(Keep { in_memory: 100, directory: None });
         early.put(1, 100, b"x").unwrap();
         assert!(matches!(early.put(2, 1, b"y"), Err(Error::OutOfOrder(100))));
     }

@@ -107,6 +107,22 @@ pub enum Error {
     OutOfOrder(u64),
 }
 
+/// How bytes that come early are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// So many in memory, in bytes.
+    pub in_memory: u64,
+    /// The others in a file without a name in this directory; nowhere when there is none.
+    pub directory: Option<PathBuf>,
+}
+
+impl Default for Keep {
+    /// 32 MiB in memory, nothing on a disk.
+    fn default() -> Self {
+        Self { in_memory: 32 << 20, directory: None }
+    }
+}
+
 /// Whose memory is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Source<'a> {
@@ -120,7 +136,7 @@ pub struct Source<'a> {
     pub space: &'a AddressSpace,
 }
 
-/// Hands the memory at these ranges, which ascend and are disjoint, to a sink; `keep_in` is where bytes that come early may be kept. Returns what the evidence did not yield.
+/// Hands the memory at these ranges, which ascend and are disjoint, to a sink; `keep` says what may be kept of bytes that come early. Returns what the evidence did not yield.
 ///
 /// # Errors
 /// [`Error`] says when. What was handed over until then was right.
@@ -128,12 +144,12 @@ pub fn read(
     source: Source<'_>,
     ranges: &[Range<u64>],
     context: &Context,
-    keep_in: Option<PathBuf>,
+    keep: Keep,
     sink: &mut dyn Sink,
 ) -> Result<Findings, Error> {
     let Source { case, id, memory, space } = source;
     let at_hand = (0..memory.objects.len()).map(|object| at_hand(source, object)).collect();
-    let mut reader = Reader::new(pieces::pieces(space, ranges), at_hand, context, Early::new(keep_in), sink);
+    let mut reader = Reader::new(pieces::pieces(space, ranges), at_hand, context, Early::new(keep), sink);
     reader.advance();
     if reader.error.is_none() && !reader.is_done() {
         let known = &memory.findings;

@@ -1,11 +1,16 @@
 //! Accounting: for every byte of a mapping where it is, or why it is nowhere. The sum is always the mapping's size.
 
+mod zeros;
+
 use std::collections::BTreeMap;
-use std::ops::AddAssign;
+use std::iter::Peekable;
+use std::ops::{AddAssign, Range};
 
 use container_checkpoint::ids::VirtualAddress;
-use container_checkpoint::memory::{AddressSpace, Backing, Memory, Missing, Place};
+use container_checkpoint::memory::{AddressSpace, Backing, Extent, Memory, Missing, Place};
 use container_checkpoint::model::Mapping;
+
+pub use zeros::WrittenZeros;
 
 /// Where bytes of a mapping are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,6 +21,8 @@ pub enum Source {
     Parent,
     /// In the dump's own page images, as pages of a shared object.
     Shared,
+    /// In page images of any of these, as pages that hold nothing but zeros. Told apart only when all pages are read: [`WrittenZeros`].
+    WrittenZero,
     /// Nowhere, and known: never written, they read as zeros.
     Zero,
     /// As [`Zero`](Self::Zero), in a mapping that nobody may access (`PROT_NONE`): addresses that were set aside.
@@ -35,10 +42,11 @@ pub enum Source {
 }
 
 /// The words for the sources, in tables and in JSON.
-const NAMES: [(Source, &str); 11] = [
+const NAMES: [(Source, &str); 12] = [
     (Source::Own, "own"),
     (Source::Parent, "parent"),
     (Source::Shared, "shared"),
+    (Source::WrittenZero, "written zero"),
     (Source::Zero, "zero"),
     (Source::Reserved, "reserved"),
     (Source::File, "file"),
@@ -84,8 +92,20 @@ impl Account {
 
     /// Bytes that can be read from the images: own, of a parent, of shared objects.
     pub fn captured(&self) -> u64 {
-        let stored = [Source::Own, Source::Parent, Source::Shared].map(|source| self.of(source));
+        let stored =
+            [Source::Own, Source::Parent, Source::Shared, Source::WrittenZero].map(|source| self.of(source));
         stored.into_iter().fold(0, u64::saturating_add)
+    }
+
+    /// Tells pages of zeros apart from the stored pages of a source.
+    fn set_apart_zeros(&mut self, source: Source, bytes: u64) {
+        let Some(all) = self.sources.get_mut(&source) else { return };
+        let bytes = bytes.min(*all);
+        *all -= bytes;
+        if *all == 0 {
+            self.sources.remove(&source);
+        }
+        self.add(Source::WrittenZero, bytes);
     }
 
     fn add(&mut self, source: Source, bytes: u64) {
@@ -113,13 +133,12 @@ pub fn account(memory: &Memory, space: &AddressSpace, mapping: &Mapping) -> Acco
     let mut account = Account::default();
     let guards = space.map.as_ref().map_or(&[][..], |map| &map.guards);
     let is_private_file = !mapping.is_shared() && mapping.file.is_some();
-    let mut own = space.stored.own_within(range.clone()).peekable();
+    let mut own = OwnPages::within(space, range.clone());
     for piece in space.locate(range) {
         let (start, len) = (piece.start.0, piece.len);
         match piece.backing {
             Backing::Stored(place) => {
-                while own.next_if(|extent| extent.end() <= start).is_some() {}
-                let is_own = own.peek().is_some_and(|extent| extent.start <= start);
+                let is_own = own.has(start);
                 let source = source_of(memory, place, is_own);
                 account.add(source, len);
                 if let Place::Missing(why) = place
@@ -140,6 +159,21 @@ pub fn account(memory: &Memory, space: &AddressSpace, mapping: &Mapping) -> Acco
         }
     }
     account
+}
+
+/// Tells a process's own pages from those of shared objects, for ascending addresses.
+struct OwnPages<'a>(Peekable<Box<dyn Iterator<Item = Extent> + 'a>>);
+
+impl<'a> OwnPages<'a> {
+    fn within(space: &'a AddressSpace, range: Range<u64>) -> Self {
+        let own: Box<dyn Iterator<Item = Extent> + 'a> = Box::new(space.stored.own_within(range));
+        Self(own.peekable())
+    }
+
+    fn has(&mut self, address: u64) -> bool {
+        while self.0.next_if(|extent| extent.end() <= address).is_some() {}
+        self.0.peek().is_some_and(|extent| extent.start <= address)
+    }
 }
 
 fn source_of(memory: &Memory, place: Place, is_own: bool) -> Source {
