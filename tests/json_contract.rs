@@ -138,7 +138,7 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
     (&["show", "--print-stats", "--format=json"], &["document", "summary"]),
     (&["inspect", "--all", "--format=json"], &["document", "summary", "inspect"]),
     (&["rootfs", "--store=all", "--hash", "--format=json"], &["document", "rootfs"]),
-    (&["maps", "--format=json"], &["document", "maps"]),
+    (&["maps", "--zeros", "--format=json"], &["document", "maps"]),
 ];
 
 fn keeps_to_the_contract(schema: &Schema, archive: &str) {

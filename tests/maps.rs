@@ -170,6 +170,33 @@ fn each_kind_of_backing_has_a_word() {
     assert!(mappings(&chain).iter().any(|(_, mapping)| mapping["sources"]["parent"].as_u64() > Some(0)));
 }
 
+/// Counted by other means: in the bytes that `memparse --raw` gives.
+#[test]
+fn pages_that_were_written_with_zeros_are_told_apart_when_asked() {
+    for name in ["kitchen.tar.zst", "tiny.tar", "criu-features.tar.zst"] {
+        let archive = testdata(name);
+        let (plain, zeros) = (maps(&archive, &[]).document(), maps(&archive, &["--zeros"]).document());
+        let mut compared = 0;
+        for ((pid, before), (_, mapping)) in mappings(&plain).into_iter().zip(mappings(&zeros)) {
+            let of = |mapping: &Value, source: &str| mapping["sources"].get(source).map_or(0, |bytes| bytes.as_u64().unwrap());
+            let captured = |mapping: &Value| ["own", "shared", "written_zero"].map(|source| of(mapping, source)).iter().sum::<u64>();
+            assert_eq!(sum(&mapping["sources"]), mapping["size"].as_u64().unwrap());
+            assert_eq!(captured(before), captured(mapping), "{name} {pid} {mapping}");
+            assert_eq!(of(before, "written_zero"), 0);
+            if pid > 8 || captured(mapping) == 0 {
+                continue;
+            }
+            let range = format!("{:x}-{:x}", address(&mapping["start"]), address(&mapping["end"]));
+            let raw = coldcase(&["memparse", "-q", "-p", &pid.to_string(), "--range", &range, "--raw", &archive]).raw().run();
+            let empty = raw.stdout.chunks(4096).filter(|page| page.iter().all(|&byte| byte == 0)).count() as u64 * 4096;
+            let known = of(mapping, "written_zero") + of(mapping, "zero") + of(mapping, "reserved");
+            assert_eq!(known, empty, "{name} {pid} {mapping}");
+            compared += 1;
+        }
+        assert!(compared > 8, "{name}: {compared}");
+    }
+}
+
 #[test]
 fn pages_of_a_parent_that_was_not_given_are_missing_and_a_gap() {
     let (child, parent) = (testdata("pre-final.tar.zst"), testdata("pre-checkpoint.tar.zst"));
