@@ -81,6 +81,11 @@ fn nothing_is_overwritten_unasked() {
     assert_eq!(fs::read(&output).unwrap(), b"precious");
     unpack(&packed, &output, &["--force"]).ends_with(0);
     assert!(fs::read(&output).unwrap() == plain(&packed));
+    // Evidence least of all.
+    let evidence = directory.path().join("tiny.tar.gz");
+    fs::copy(&packed, &evidence).unwrap();
+    unpack(evidence.to_str().unwrap(), &evidence, &["--force"]).ends_with(2);
+    assert!(fs::read(&evidence).unwrap() == fs::read(&packed).unwrap());
 }
 
 #[test]

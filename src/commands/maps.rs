@@ -240,12 +240,11 @@ fn bytes_text(account: &Account) -> String {
 
 /// A size that stays exact: whole KiB where it is whole pages, as all mappings are, and in larger units only where nothing is lost.
 fn short_size(bytes: u64) -> String {
-    match bytes {
-        0 => "0".to_owned(),
-        _ if bytes % (1 << 30) == 0 => format!("{}G", bytes >> 30),
-        _ if bytes % (1 << 20) == 0 => format!("{}M", bytes >> 20),
-        _ if bytes % (1 << 10) == 0 => format!("{}K", bytes >> 10),
-        _ => format!("{bytes}B"),
+    const UNITS: [(u32, char); 3] = [(30, 'G'), (20, 'M'), (10, 'K')];
+    let whole = |(shift, _): &&(u32, char)| bytes.is_multiple_of(1 << shift);
+    match UNITS.iter().find(whole).filter(|_| bytes > 0) {
+        Some((shift, unit)) => format!("{}{unit}", bytes >> shift),
+        None => format!("{bytes}B"),
     }
 }
 
@@ -320,7 +319,7 @@ mod tests {
     #[test]
     fn sizes_are_exact() {
         for (bytes, text) in [
-            (0, "0"),
+            (0, "0B"),
             (4096, "4K"),
             (1 << 20, "1M"),
             ((1 << 20) + 4096, "1028K"),

@@ -13,7 +13,7 @@ use container_checkpoint::context::Context;
 use crate::present::bytes::size_text;
 use crate::present::hint::WithHint as _;
 use crate::present::text::Text;
-use crate::present::whole_file::WholeFile;
+use crate::present::whole_file::{WholeFile, refuse_evidence};
 use crate::session::{Outcome, Session};
 
 /// Write the plain archive that is inside a compressed one
@@ -52,6 +52,7 @@ pub fn run(session: &Session<'_>, args: &UnpackArgs) -> Outcome {
         tell(session, evidence, &unpacked);
         return Ok(());
     }
+    refuse_evidence(&args.output, [evidence].into_iter())?;
     session.end_cleanly_on_signals()?;
     let mut out = WholeFile::begin(&args.output, args.force)?;
     let unpacked = unpack_showing_progress(session, evidence, &mut out)?;

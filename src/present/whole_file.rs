@@ -1,5 +1,6 @@
 //! A file that is written whole or not at all, for its owner's eyes only: it may hold the memory of the victim.
 
+use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,28 +13,46 @@ use super::hint::WithHint as _;
 const BUFFER: usize = 256 << 10;
 
 /// A file on its way: under another name in the same directory (mode 0600) until it is whole; gone when dropped before.
+///
+/// What exists and is no regular file, such as a named pipe or `/dev/null`, is written as it comes.
 #[derive(Debug)]
 pub struct WholeFile {
     path: PathBuf,
     replace: bool,
-    out: BufWriter<NamedTempFile>,
+    out: Out,
+}
+
+#[derive(Debug)]
+enum Out {
+    Draft(BufWriter<NamedTempFile>),
+    Straight(BufWriter<File>),
 }
 
 impl WholeFile {
     /// Begins a file that is to become `path`.
     ///
     /// # Errors
-    /// When something of that name exists and is not to be replaced, or the directory can't be written to.
+    /// When a file of that name exists and is not to be replaced, or the directory can't be written to.
     pub fn begin(path: &Path, replace: bool) -> Result<Self> {
+        let cannot = || format!("cannot write {}", path.display());
+        let existing = path.metadata().ok();
+        if existing.as_ref().is_some_and(Metadata::is_dir) {
+            bail!("{} is a directory", path.display());
+        }
+        if existing.as_ref().is_some_and(|metadata| !metadata.is_file()) {
+            let file = File::options().write(true).open(path).with_context(cannot)?;
+            let out = Out::Straight(BufWriter::with_capacity(BUFFER, file));
+            return Ok(Self { path: path.to_owned(), replace, out });
+        }
         if !replace && path.symlink_metadata().is_ok() {
             return exists(path);
         }
-        if path.is_dir() {
-            bail!("{} is a directory", path.display());
-        }
-        let file = tempfile::Builder::new().prefix(".coldcase-").tempfile_in(directory_of(path));
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { path: path.to_owned(), replace, out: BufWriter::with_capacity(BUFFER, file) })
+        // A symbolic link stays, and what it points to is replaced.
+        let path =
+            if existing.is_some() { path.canonicalize().with_context(cannot)? } else { path.to_owned() };
+        let file = tempfile::Builder::new().prefix(".coldcase-").tempfile_in(directory_of(&path));
+        let out = Out::Draft(BufWriter::with_capacity(BUFFER, file.with_context(cannot)?));
+        Ok(Self { path, replace, out })
     }
 
     /// Where it goes.
@@ -48,7 +67,11 @@ impl WholeFile {
     pub fn finish(self) -> Result<()> {
         let Self { path, replace, out } = self;
         let cannot = || format!("cannot write {}", path.display());
-        let file = out.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?;
+        let draft = match out {
+            Out::Straight(mut out) => return out.flush().with_context(cannot),
+            Out::Draft(draft) => draft,
+        };
+        let file = draft.into_inner().map_err(io::IntoInnerError::into_error).with_context(cannot)?;
         let done = if replace { file.persist(&path) } else { file.persist_noclobber(&path) };
         match done {
             Ok(_) => Ok(()),
@@ -60,12 +83,30 @@ impl WholeFile {
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.out.write(bytes)
+        match &mut self.out {
+            Out::Draft(out) => out.write(bytes),
+            Out::Straight(out) => out.write(bytes),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        match &mut self.out {
+            Out::Draft(out) => out.flush(),
+            Out::Straight(out) => out.flush(),
+        }
     }
+}
+
+/// Nothing may be written over what it was made from, whatever is asked.
+///
+/// # Errors
+/// When `path` is one of the evidences.
+pub fn refuse_evidence<'a>(path: &Path, mut evidence: impl Iterator<Item = &'a Path>) -> Result<()> {
+    let Ok(target) = path.canonicalize() else { return Ok(()) };
+    if evidence.any(|evidence| evidence.canonicalize().is_ok_and(|evidence| evidence == target)) {
+        bail!("{} is the evidence itself", path.display());
+    }
+    Ok(())
 }
 
 fn exists<T>(path: &Path) -> Result<T> {
@@ -114,5 +155,24 @@ mod tests {
         file.finish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert!(WholeFile::begin(directory.path(), true).is_err());
+        // A link is followed, and stays one.
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(WholeFile::begin(&link, false).is_err());
+        let mut file = WholeFile::begin(&link, true).unwrap();
+        file.write_all(b"through").unwrap();
+        file.finish().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&path).unwrap(), b"through");
+    }
+
+    #[test]
+    fn a_device_is_written_and_stays() {
+        for replace in [false, true] {
+            let mut file = WholeFile::begin(Path::new("/dev/null"), replace).unwrap();
+            file.write_all(b"gone").unwrap();
+            file.finish().unwrap();
+            assert!(!Path::new("/dev/null").metadata().unwrap().is_file());
+        }
     }
 }

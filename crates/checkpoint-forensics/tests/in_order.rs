@@ -122,8 +122,12 @@ fn a_sink_that_fails_ends_it_at_once() {
             let space = memory.space(container_checkpoint::ids::Pid(8)).unwrap();
             let source = Source { case: &case, id: DUMP, memory: &memory, space };
             let mut sink = Full(parts);
-            let error = read(source, &[0..u64::MAX], &Context::default(), Keep::default(), &mut sink).unwrap_err();
-            assert!(matches!(&error, Error::Write(why) if why.kind() == io::ErrorKind::StorageFull), "{error}");
+            let error =
+                read(source, &[0..u64::MAX], &Context::default(), Keep::default(), &mut sink).unwrap_err();
+            assert!(
+                matches!(&error, Error::Write(why) if why.kind() == io::ErrorKind::StorageFull),
+                "{error}"
+            );
         }
     }
 }

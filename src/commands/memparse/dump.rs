@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -19,12 +19,12 @@ use crate::present::bytes::size_text;
 use crate::present::hex_dump::HexDump;
 use crate::present::hint::WithHint as _;
 use crate::present::text::Text;
-use crate::present::whole_file::WholeFile;
+use crate::present::whole_file::{WholeFile, refuse_evidence};
 use crate::session::{Outcome, Session};
 
 /// The most zeros that are written for memory that was never written to: address spaces have terabytes of it.
 const ZEROS_MAX: u64 = 16 << 30;
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 pub fn run(session: &Session<'_>, args: &MemparseArgs, selection: &Selection) -> Outcome {
     if args.raw && args.output.is_none() && session.ui.stdout_is_terminal() {
@@ -125,6 +125,7 @@ impl Dumped<'_> {
         match &self.args.output {
             Some(path) => {
                 self.session.end_cleanly_on_signals()?;
+                refuse_evidence(path, self.args.evidence.evidence.iter().map(Path::new))?;
                 let mut file = WholeFile::begin(path, self.args.force)?;
                 let directory = file.directory().to_owned();
                 let absences = self.write_to(&mut file, false, Some(directory))?;

@@ -1,7 +1,7 @@
 //! A process's memory in the order of its addresses, whatever order its bytes come in.
 //!
 //! Bytes that lie at an offset are read when it is their turn. From a packed archive they come in the order of its page images, and a process's memory is in
-//! several of them where it shows shared objects or has a parent: what comes early is kept ([`Early`]), in memory up to a bound, beyond it in a file without a
+//! several of them where it shows shared objects or has a parent: what comes early is kept, in memory up to a bound, beyond it in a file without a
 //! name if the caller names a directory for that.
 
 mod early;
@@ -248,7 +248,7 @@ impl<'a> Reader<'a> {
             }
             let result = match piece.what {
                 What::Image(object, _) if self.passes_by(object) => self.came_early(piece),
-                What::Image(object, offset) => self.from_hand(piece, object, offset),
+                What::Image(object, offset) => self.read_at_hand(piece, object, offset),
                 What::Zeros => self.hand(piece, Part::Zeros(piece.len)),
                 What::Reserved => self.hand(piece, Part::Reserved(piece.len)),
                 What::Absent(why) => self.hand(piece, Part::Absent(piece.len, why)),
@@ -279,7 +279,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn from_hand(&mut self, piece: Piece, object: ObjectId, offset: u64) -> Result<(), Error> {
+    fn read_at_hand(&mut self, piece: Piece, object: ObjectId, offset: u64) -> Result<(), Error> {
         let Some(bytes) = self.at_hand.get(object.0 as usize).cloned().flatten() else { return Ok(()) };
         let mut result = Ok(());
         // A source that fails in the middle is cut short there.

@@ -197,10 +197,11 @@ impl Evidence {
             Source::Addressable => again.packed_layers(),
             Source::Once => return Err(Error::ReadOnce(self.name.clone())),
         };
-        stopped.map_err(|stopped| match stopped {
-            Stopped::Cancelled => Error::Cancelled,
-            Stopped::Changed(place) => Error::Changed { name: self.name.clone(), place },
-        })
+        match stopped {
+            Ok(()) | Err(Stopped::Enough) => Ok(()),
+            Err(Stopped::Cancelled) => Err(Error::Cancelled),
+            Err(Stopped::Changed(place)) => Err(Error::Changed { name: self.name.clone(), place }),
+        }
     }
 }
 
