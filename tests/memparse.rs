@@ -287,6 +287,29 @@ fn questions_that_have_no_answer_are_refused() {
     assert!(ran.stderr.contains("--spool"), "{}", ran.told());
 }
 
+#[test]
+fn a_reader_who_went_away_is_no_error() {
+    for archive in ["tiny.tar", "kitchen.tar.zst"].map(testdata) {
+        for arguments in
+            [&["memparse", "-p", "1", &archive][..], &["memparse", "-p", "1", "--raw", "-q", &archive]]
+        {
+            let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_coldcase"))
+                .args(arguments)
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            drop(child.stdout.take()); // before anything is written
+            let ended = child.wait_with_output().unwrap();
+            assert_eq!(
+                (ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()),
+                (Some(0), ""),
+                "{arguments:?}"
+            );
+        }
+    }
+}
+
 fn addresses(text: &str) -> BTreeSet<String> {
     goldens::table(text)
         .iter()

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)] // a failure fails the test
 
 use std::io::{self, Read};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use checkpoint_forensics::in_order::{Error, Keep, Part, Sink, Source, read};
@@ -13,6 +15,7 @@ use container_checkpoint::evidence::{Evidence, Nobody};
 use container_checkpoint::memory::Memory;
 use container_checkpoint::naming::Locator;
 
+const EVERYWHERE: Range<u64> = 0..u64::MAX;
 const DUMP: DumpId = DumpId { evidence: 0, dump: 0 };
 
 fn testdata(name: &str) -> PathBuf {
@@ -73,7 +76,7 @@ fn collect(case: &Case, keep: &Keep) -> Result<Vec<Collected>, Error> {
         .map(|space| {
             let source = Source { case, id: DUMP, memory: &memory, space };
             let mut collected = Collected::default();
-            read(source, &[0..u64::MAX], &Context::default(), keep.clone(), &mut collected)?;
+            read(source, from_ref(&EVERYWHERE), &Context::default(), keep.clone(), &mut collected)?;
             Ok(collected)
         })
         .collect()
@@ -122,8 +125,8 @@ fn a_sink_that_fails_ends_it_at_once() {
             let space = memory.space(container_checkpoint::ids::Pid(8)).unwrap();
             let source = Source { case: &case, id: DUMP, memory: &memory, space };
             let mut sink = Full(parts);
-            let error =
-                read(source, &[0..u64::MAX], &Context::default(), Keep::default(), &mut sink).unwrap_err();
+            let error = read(source, from_ref(&EVERYWHERE), &Context::default(), Keep::default(), &mut sink)
+                .unwrap_err();
             assert!(
                 matches!(&error, Error::Write(why) if why.kind() == io::ErrorKind::StorageFull),
                 "{error}"

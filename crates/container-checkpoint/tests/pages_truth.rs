@@ -77,8 +77,18 @@ impl Question for Pages {
 
 impl Pages {
     fn of(truth: &Path) -> Self {
-        let (expected, unreadable) = expected(truth);
-        Self { expected, unreadable, ..Self::default() }
+        let mut pages = Self::default();
+        for line in fs::read_to_string(truth).unwrap().lines() {
+            let fields: Vec<&str> = line.split('\t').collect();
+            let [pid, address, hash, flags, permissions, ..] = fields.as_slice() else { continue };
+            let (Ok(pid), Ok(address)) = (pid.parse(), u64::from_str_radix(address, 16)) else { continue };
+            if hash.len() == 16 {
+                pages.expected.push((Pid(pid), address, (*hash).to_owned()));
+            } else {
+                pages.unreadable.push((Pid(pid), address, flags.contains('G'), (*permissions).to_owned()));
+            }
+        }
+        pages
     }
 
     /// A guard is never said to be zero or stored; a page of `PROT_NONE` is stored, since it was present.
@@ -113,22 +123,6 @@ impl Pages {
 
 fn short_hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// Pages with a hash, and pages without one: process, address, whether it is a guard, permissions.
-fn expected(truth: &Path) -> (Vec<(Pid, u64, String)>, Vec<(Pid, u64, bool, String)>) {
-    let (mut hashed, mut unreadable) = (Vec::new(), Vec::new());
-    for line in fs::read_to_string(truth).unwrap().lines() {
-        let fields: Vec<&str> = line.split('\t').collect();
-        let [pid, address, hash, flags, permissions, ..] = fields.as_slice() else { continue };
-        let (Ok(pid), Ok(address)) = (pid.parse(), u64::from_str_radix(address, 16)) else { continue };
-        if hash.len() == 16 {
-            hashed.push((Pid(pid), address, (*hash).to_owned()));
-        } else {
-            unreadable.push((Pid(pid), address, flags.contains('G'), (*permissions).to_owned()));
-        }
-    }
-    (hashed, unreadable)
 }
 
 #[test]

@@ -90,8 +90,8 @@ pub enum Error {
     #[error(transparent)]
     Evidence(#[from] container_checkpoint::error::Error),
     /// What takes the bytes failed.
-    #[error(transparent)]
-    Write(io::Error),
+    #[error("{0}")]
+    Write(#[source] io::Error),
     /// The file for bytes that come early can't be made, written or read.
     #[error("cannot keep bytes that come early in {}: {source}", directory.display())]
     Keep {
