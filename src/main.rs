@@ -40,5 +40,6 @@ fn main() -> ExitCode {
     if let Err(error) = cli.command.run(&session) {
         ui.report(&error);
     }
+    session.hint_at_unpacking();
     ui.finish().into()
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use anyhow::Result;
 use clap::{Args, ValueHint};
@@ -23,6 +24,9 @@ use crate::ui::Ui;
 
 /// So many notes on one checkpoint are told one by one: a hostile archive has as many as it likes.
 const NOTES_TOLD: usize = 20;
+
+/// Unpacking a packed archive of so many bytes takes longer than an analyst notices.
+const UNPACKING_TAKES_LONG: u64 = 8 << 20;
 
 /// The evidence that a command is given.
 #[derive(Args, Clone, Debug)]
@@ -149,6 +153,15 @@ impl<'u> Session<'u> {
             }
         }
         chosen
+    }
+
+    /// Says, after a command that unpacked a large archive more than once, how that is done once for all.
+    pub fn hint_at_unpacking(&self) {
+        if self.context.repeated.load(Ordering::Relaxed) >= UNPACKING_TAKES_LONG {
+            self.ui.hint(
+                "`coldcase unpack` once makes further questions fast: this one unpacked the archive twice",
+            );
+        }
     }
 
     /// Tells gaps and notes on standard error; gaps also show in the exit status.

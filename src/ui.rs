@@ -81,6 +81,12 @@ impl Ui {
         self.out_is_terminal
     }
 
+    /// How many columns the result may take; `None` where lines may be long.
+    #[must_use]
+    pub fn width(&self) -> Option<usize> {
+        self.width
+    }
+
     /// How times are shown.
     #[must_use]
     pub fn clock(&self) -> &Clock {

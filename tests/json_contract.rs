@@ -139,6 +139,7 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
     (&["inspect", "--all", "--format=json"], &["document", "summary", "inspect"]),
     (&["rootfs", "--store=all", "--hash", "--format=json"], &["document", "rootfs"]),
     (&["recover", "--format=json"], &["document", "recoverable"]),
+    (&["maps", "--zeros", "--format=json"], &["document", "maps"]),
 ];
 
 /// What `recover` writes; it is given a directory for it.
@@ -233,6 +234,7 @@ fn the_same_evidence_gives_the_same_bytes_at_any_number_of_threads() {
         &["inspect", "--all", "--format=json"],
         &["grep", "--format=jsonl", "NEEDLE_[a-z_]+|[a-z]{40}"],
         &["grep", "NEEDLE_[a-z_]+"],
+        &["maps", "--format=json"],
         &["rootfs", "--store=all", "--hash", "--format=json"],
     ];
     let answers_alike = |question: &[&str], archive: &str| {

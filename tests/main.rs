@@ -22,6 +22,8 @@ mod hostile_images;
 mod inspect;
 mod json_contract;
 mod list;
+mod maps;
+mod memparse;
 mod naming;
 mod packed;
 mod peer;
@@ -30,6 +32,7 @@ mod rootfs;
 mod show;
 mod streaming;
 mod support;
+mod unpack;
 mod workloads;
 
 /// One executable, one file a command: a file that is not listed above would silently not run.

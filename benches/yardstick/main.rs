@@ -12,7 +12,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use checkpoint_forensics::search::{Options, Pattern, Search};
+use checkpoint_forensics::search::{Options, Patterns, Search};
 use clap::{Parser, Subcommand};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -107,9 +107,9 @@ fn index(path: &Path, times: usize) -> anyhow::Result<String> {
         case.add(Locator::whole(path), &Context::default(), &mut Nobody);
         let memory = Memory::of(&case, DumpId { evidence: 0, dump: 0 });
         let planned = start.elapsed();
-        let pattern = Pattern::literal(b"NEEDLE", false)?;
+        let patterns = Patterns::literal(b"NEEDLE", false)?;
         let options =
-            Options { pattern, selection: Selection::default(), context: 0, most: usize::MAX, threads: 1 };
+            Options { patterns, selection: Selection::default(), context: 0, most: usize::MAX, threads: 1 };
         wants = Search::new(options).wants(&memory).len();
         spent.push((planned, start.elapsed()));
     }

@@ -5,16 +5,17 @@ mod crit;
 mod format;
 mod grep;
 mod inspect;
-
 mod list;
 mod mapping;
+mod maps;
+mod memparse;
 mod recover;
 mod rootfs;
-
 mod selection;
 mod show;
 mod strings;
 mod summary;
+mod unpack;
 
 use clap::Subcommand;
 
@@ -28,10 +29,13 @@ pub enum Command {
     Inspect(inspect::InspectArgs),
     Rootfs(rootfs::RootfsArgs),
     Crit(crit::CritArgs),
+    Maps(maps::MapsArgs),
     Grep(grep::GrepArgs),
     Strings(strings::StringsArgs),
     Coredump(coredump::CoredumpArgs),
     Recover(recover::RecoverArgs),
+    Memparse(memparse::MemparseArgs),
+    Unpack(unpack::UnpackArgs),
 }
 
 impl Command {
@@ -43,10 +47,13 @@ impl Command {
             Self::Inspect(args) => inspect::run(session, args),
             Self::Rootfs(args) => rootfs::run(session, args),
             Self::Crit(args) => crit::run(session, args),
+            Self::Maps(args) => maps::run(session, args),
             Self::Grep(args) => grep::run(session, args),
             Self::Strings(args) => strings::run(session, args),
             Self::Coredump(args) => coredump::run(session, args),
             Self::Recover(args) => recover::run(session, args),
+            Self::Memparse(args) => memparse::run(session, args),
+            Self::Unpack(args) => unpack::run(session, args),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Told how far a reader is: bytes read from the evidence, and how many there are if that is known.
 pub type Progress = dyn Fn(u64, Option<u64>) + Send + Sync;
@@ -17,6 +17,8 @@ pub struct Context {
     pub progress: Arc<Progress>,
     /// Set from elsewhere to make readers stop soon.
     pub cancel: Arc<AtomicBool>,
+    /// How long the longest packed archive is, in bytes, that had to be unpacked another time; 0 when none had to.
+    pub repeated: Arc<AtomicU64>,
     /// How many threads a question may use; at least 1.
     pub threads: usize,
     /// Where a source that can be read only once may be copied to (an unlinked file) when it is needed twice.
@@ -36,6 +38,7 @@ impl Default for Context {
             limits: Limits::default(),
             progress: Arc::new(|_, _| {}),
             cancel: Arc::default(),
+            repeated: Arc::default(),
             threads: 1,
             spool: None,
         }

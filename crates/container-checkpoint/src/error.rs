@@ -87,6 +87,17 @@ pub enum Error {
         /// The option that sets the limit.
         option: &'static str,
     },
+    /// There is nothing to unpack: the evidence is not packed.
+    #[error("nothing to unpack in {name}: {why}")]
+    NotPacked {
+        /// The evidence as it was named.
+        name: String,
+        /// What it is instead.
+        why: String,
+    },
+    /// What was read can't be written to where it should go.
+    #[error("cannot write: {0}")]
+    Write(#[source] io::Error),
     /// The caller asked to stop.
     #[error("stopped")]
     Cancelled,

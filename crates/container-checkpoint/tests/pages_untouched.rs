@@ -250,3 +250,28 @@ fn pages_before_their_pagemaps_cost_a_second_pass_and_no_third() {
     assert_passes(Order::PagesFirst, 2, &ask_for_command_lines);
     assert_passes(Order::PagesFirst, 2, &ask_for_everything);
 }
+
+/// Has seen enough when anything comes.
+#[derive(Debug, Default)]
+struct Anything(Everything);
+
+impl Question for Anything {
+    fn wants(&mut self, memory: &Memory) -> Vec<Want> {
+        self.0.wants(memory)
+    }
+
+    fn bytes(&mut self, _: usize, _: u64, _: &[u8]) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
+/// Whoever reads a dump through `head` must not wait until the rest of the archive has gone by.
+#[test]
+fn a_second_pass_ends_when_the_question_has_seen_enough() {
+    let source = Counted::new(gzip(&plain(OPTIONS)));
+    let case = open(&source, &mut Nobody);
+    let first_pass = source.total();
+    memory::answer(&case, DUMP, &Context::default(), None, Anything::default).unwrap();
+    let second_pass = source.total() - first_pass;
+    assert!(second_pass < first_pass / 4, "{second_pass} bytes were read of {first_pass}");
+}

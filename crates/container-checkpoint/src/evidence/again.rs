@@ -27,6 +27,8 @@ pub(super) struct Again<'a> {
 pub(super) enum Stopped {
     /// The caller asked for it.
     Cancelled,
+    /// The passenger has seen all that it wants.
+    Enough,
     /// The evidence is not what it was; where, and what came.
     Changed(String),
 }
@@ -62,6 +64,9 @@ impl<'a> Again<'a> {
         while let Some(id) = self.expected(layer) {
             if self.context.cancelled() {
                 return Err(Stopped::Cancelled);
+            }
+            if self.passenger.has_enough() {
+                return Err(Stopped::Enough);
             }
             let known = self.known.member(id);
             let Ok(entry) = walk.advance() else {

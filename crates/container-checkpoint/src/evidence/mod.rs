@@ -20,6 +20,7 @@ mod read_at;
 mod sparse;
 mod tar;
 mod tar_header;
+mod unpack;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
@@ -35,6 +36,7 @@ pub use index::{Index, Layer, LayerId, MemberId};
 pub use member::{Body, Member, MemberKind, ModificationTime, plain_path, split_path};
 pub use pass::{Nobody, Passenger};
 pub use read_at::ReadAt;
+pub use unpack::{Unpacked, unpack};
 
 pub(crate) use keep::is_pages;
 
@@ -189,15 +191,17 @@ impl Evidence {
         let mut again = Again::new(&self.index, context, passenger);
         let stopped = match &self.source {
             Source::Packed(bytes, compression) => {
+                context.repeated.fetch_max(bytes.len(), Ordering::Relaxed);
                 again.whole(&mut unpacked(&self.name, bytes, *compression, context)?)
             }
             Source::Addressable => again.packed_layers(),
             Source::Once => return Err(Error::ReadOnce(self.name.clone())),
         };
-        stopped.map_err(|stopped| match stopped {
-            Stopped::Cancelled => Error::Cancelled,
-            Stopped::Changed(place) => Error::Changed { name: self.name.clone(), place },
-        })
+        match stopped {
+            Ok(()) | Err(Stopped::Enough) => Ok(()),
+            Err(Stopped::Cancelled) => Err(Error::Cancelled),
+            Err(Stopped::Changed(place)) => Err(Error::Changed { name: self.name.clone(), place }),
+        }
     }
 }
 

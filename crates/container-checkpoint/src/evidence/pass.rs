@@ -31,6 +31,11 @@ pub trait Passenger {
     /// # Errors
     /// What reading said: the pass ends there with a gap.
     fn contents(&mut self, so_far: &Index, id: MemberId, contents: &mut dyn Read) -> io::Result<()>;
+
+    /// Whether it has seen all that it wants: a pass that is made for it alone ends then.
+    fn has_enough(&self) -> bool {
+        false
+    }
 }
 
 /// A passenger that wants nothing.

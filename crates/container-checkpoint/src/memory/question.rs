@@ -256,6 +256,10 @@ impl<Q: Question> Passenger for Selected<'_, '_, Q> {
         self.has_enough = schedule.stopped;
         result
     }
+
+    fn has_enough(&self) -> bool {
+        self.has_enough
+    }
 }
 
 impl<Q> Shown<Q> {

@@ -56,6 +56,12 @@ impl Selection {
         by_kind && by_permissions && (self.names.is_empty() || self.has_name(&files.mapping_name(mapping)))
     }
 
+    /// Whether a mapping is among those chosen, or for addresses touches a range of them.
+    pub fn touches(&self, mapping: &Mapping, files: &Files) -> bool {
+        let is_within = |range: &Range<u64>| mapping.start.0 < range.end && range.start < mapping.end.0;
+        (self.ranges.is_empty() || self.ranges.iter().any(is_within)) && self.has_mapping(mapping, files)
+    }
+
     fn has_name(&self, name: &[u8]) -> bool {
         let bare = name.strip_suffix(b" (deleted)").unwrap_or(name);
         let last = bare.rsplit(|&byte| byte == b'/').next().unwrap_or(bare);

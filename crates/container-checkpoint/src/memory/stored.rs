@@ -55,6 +55,11 @@ impl Stored {
         }
     }
 
+    /// The parts of a range that are the process's own pages, not those of a shared object: ascending, and each as [`within`](Self::within) has it.
+    pub fn own_within(&self, range: Range<u64>) -> impl Iterator<Item = Extent> + '_ {
+        self.private.within(range)
+    }
+
     /// All that is stored, ascending by address.
     pub fn iter(&self) -> StoredExtents<'_> {
         self.within(0..u64::MAX)

@@ -1,0 +1,130 @@
+//! Matches in checkpointctl's table: a view of the same search as `coldcase grep`.
+
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::bail;
+use checkpoint_forensics::search::{Options, Patterns, Search};
+use container_checkpoint::checkpoint::Checkpoint;
+use container_checkpoint::ids::{Pid, VirtualAddress};
+use container_checkpoint::memory::{self, Answered};
+
+use super::MemparseArgs;
+use crate::commands::grep::lived;
+use crate::exit::Answer;
+use crate::present::cell::Cell;
+use crate::present::hint::WithHint as _;
+use crate::present::table::{Column, Table};
+use crate::present::text::Text;
+use crate::session::{Outcome, Session};
+
+/// The largest context and the most matches, so that a typing error does not ask for the memory of the machine.
+const CONTEXT_MAX: usize = 1 << 20;
+const MOST: usize = 1_000_000;
+
+/// A match as a process sees it: who, where, with the bytes around.
+type Row = (Pid, VirtualAddress, Vec<u8>);
+
+pub fn run(session: &Session<'_>, args: &MemparseArgs) -> Outcome {
+    let options = Options {
+        patterns: pattern(args)?,
+        selection: args.selection.selection(),
+        context: args.context,
+        most: MOST,
+        threads: session.context.threads,
+    };
+    if args.context > CONTEXT_MAX {
+        bail!("--context {} is more than {CONTEXT_MAX}", args.context);
+    }
+    let make = || Search::new(options.clone());
+    let (case, mut rides) = session.open_riding(&args.evidence, make);
+    let chosen = session.chosen(&case, &args.evidence);
+    let several = chosen.len() > 1;
+    for checkpoint in chosen {
+        let ride = rides.get_mut(checkpoint.id().evidence);
+        match memory::answer(&case, checkpoint.id(), &session.context, ride, make) {
+            Ok(answered) => print(session, args, &checkpoint, answered, several)?,
+            Err(error) => session.ui.error(Text::own(error)),
+        }
+    }
+    Ok(())
+}
+
+fn pattern(args: &MemparseArgs) -> anyhow::Result<Patterns> {
+    if let Some(expression) = &args.search_regex {
+        return Patterns::regex(expression, false).hint("-s takes a text as it is");
+    }
+    let text = args.search.as_deref().unwrap_or_default();
+    Patterns::literal(text.as_bytes(), false).hint("-p PID without -s dumps all of the memory")
+}
+
+fn print(
+    session: &Session<'_>,
+    args: &MemparseArgs,
+    checkpoint: &Checkpoint<'_>,
+    answered: Answered<Search>,
+    several: bool,
+) -> Outcome {
+    let Answered { question, memory, mut findings } = answered;
+    let (model, _) = checkpoint.model();
+    findings.extend(checkpoint.evidence_findings().clone());
+    if question.is_truncated() || question.left_out_memory() || question.longest_across_seams().is_some() {
+        findings.gap("matches", "memory", "there are more than can be kept; `coldcase grep` says more");
+    }
+    for pid in args.selection.pid.iter().copied().map(Pid).filter(|pid| memory.space(*pid).is_none()) {
+        findings.gap("memory", format!("pid {pid}"), "the dump has no memory of such a process");
+    }
+    findings.settle();
+    session.tell(checkpoint, &findings);
+    let mut rows: Vec<Row> = Vec::new();
+    for found in question.matches(&memory, &|pid| lived(&model, pid)) {
+        let text = [found.before.as_slice(), &found.text, &found.after].concat();
+        rows.extend(found.sightings.iter().map(|&(pid, at)| (pid, at, text.clone())));
+    }
+    rows.sort();
+    session.ui.answer(if rows.is_empty() { Answer::NotFound } else { Answer::Found });
+    if several {
+        session.ui.line(Text::evidence(checkpoint.full_name()))?;
+    }
+    if rows.is_empty() {
+        return Ok(session.ui.line(none(args))?);
+    }
+    // One process is that of the question: checkpointctl's table. Of several, each row says whose it is.
+    let is_one = args.selection.pid.len() == 1;
+    let mut table = Table::new([
+        Column::whole("PID"),
+        Column::wrapped("PROCESS NAME"),
+        Column::whole("ADDRESS"),
+        Column::wrapped("MATCH"),
+        Column::whole("INSTANCE"),
+    ]);
+    let mut last = None;
+    let mut instance = 0u64;
+    for (pid, at, text) in rows {
+        instance = if last.replace(pid) == Some(pid) { instance + 1 } else { 1 };
+        let name = model.processes.get(pid).and_then(|process| process.command.known());
+        table.row([
+            if is_one { Cell::empty() } else { Cell::own(pid) },
+            name.filter(|_| !is_one).map_or_else(Cell::empty, Cell::evidence),
+            Cell::own(format_args!("{:016x}", at.0)),
+            Cell::evidence(text),
+            Cell::own(instance),
+        ]);
+    }
+    Ok(session.ui.table(&table)?)
+}
+
+/// What checkpointctl says when there is no match.
+fn none(args: &MemparseArgs) -> Text {
+    let text = match &args.search_regex {
+        Some(expression) => expression.as_bytes(),
+        None => args.search.as_ref().map_or(&[][..], |text| text.as_bytes()),
+    };
+    let sentence = Text::own("No matches for pattern \"").and_evidence(text).and("\" in the memory");
+    match args.selection.pid.as_slice() {
+        [] => sentence,
+        pids => {
+            let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+            sentence.and(format_args!(" of PID {}", pids.join(", ")))
+        }
+    }
+}
