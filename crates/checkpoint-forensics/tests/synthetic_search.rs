@@ -11,7 +11,7 @@ use checkpoint_builder::{
     Archive, Checkpoint, Contents, Generation, Mapping, ObjectKind, PAGE, Packing, Pages, Place, Process,
     Run, SharedObject,
 };
-use checkpoint_forensics::search::{Options, Pattern, Search};
+use checkpoint_forensics::search::{Options, Patterns, Search};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::Evidence;
@@ -242,9 +242,9 @@ fn naive(checkpoint: &Checkpoint, tasks: usize, regex: &Regex) -> BTreeSet<Sight
     all
 }
 
-fn searched(archives: &[Vec<u8>], pattern: &Pattern, threads: usize) -> BTreeSet<Sighting> {
+fn searched(archives: &[Vec<u8>], pattern: &Patterns, threads: usize) -> BTreeSet<Sighting> {
     let options = Options {
-        pattern: pattern.clone(),
+        patterns: pattern.clone(),
         selection: Selection::default(),
         context: 5,
         most: usize::MAX,
@@ -300,10 +300,10 @@ proptest! {
         let checkpoint = made.checkpoint(0);
         let archives = made.archives(&checkpoint);
         let tasks = made.dumps[0].tasks.len();
-        let mut wanted = vec![(expression.to_owned(), Pattern::regex(expression, false).unwrap())];
+        let mut wanted = vec![(expression.to_owned(), Patterns::regex(expression, false).unwrap())];
         if let Some(text) = literal(&checkpoint, made.page_size, place, len) {
             let escaped = text.iter().map(|byte| format!("\\x{byte:02x}")).collect();
-            wanted.push((escaped, Pattern::literal(&text, false).unwrap()));
+            wanted.push((escaped, Patterns::literal(&text, false).unwrap()));
         }
         for (expression, pattern) in wanted {
             let regex = RegexBuilder::new(&expression).unicode(false).multi_line(true).build().unwrap();
