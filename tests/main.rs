@@ -27,6 +27,7 @@ mod peer;
 mod rootfs;
 mod show;
 mod streaming;
+mod strings;
 mod support;
 mod workloads;
 
