@@ -143,9 +143,9 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
 /// Questions that are answered line by line: the tables of their records, and of their summary.
 const STREAMS: &[(&[&str], &str, &str)] = &[
     (&["grep", "--format=jsonl", r"(?-u)NEEDLE|COLDCASE|\xff\xfe\x1b"], "match", "grep's summary"),
-    (&["grep", "--format=jsonl", "--max-match=4", "-m20", "[A-Z]+"], "match", "grep's summary"),
+    (&["grep", "--format=jsonl", "--max-match=12", "-m20", "[A-Z_]{9,}"], "match", "grep's summary"),
     (&["grep", "--format=jsonl", "-c", "--hex", "4e 45 45 44"], "count", "grep's summary"),
-    (&["strings", "--format=jsonl", "-n12", "--max-length=20"], "string", "strings' summary"),
+    (&["strings", "--format=jsonl", "-n40", "--max-length=60"], "string", "strings' summary"),
 ];
 
 fn keeps_to_the_contract(schema: &Schema, archive: &str) {

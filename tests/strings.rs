@@ -31,7 +31,7 @@ fn sightings(ran: &Ran) -> Told {
 fn by_grep(encoding: &str, evidence: &[&str]) -> Told {
     let encoding = format!("--encoding={}", encoding.replace("ascii", "utf-8"));
     let question = ["grep", "--format=jsonl", "-C0", &encoding, "-e", r"[\t -~]{6,}"];
-    let ran = coldcase(&[&question, evidence].concat()).run().ends_with(0);
+    let ran = coldcase(&[&question, evidence].concat()).run(); // there may be none in UTF-16
     let of = |record: &Value| {
         let found = &record["match"];
         let text: String = found["text"].as_str().unwrap().replace('\0', "");
@@ -78,11 +78,11 @@ fn lines_have_process_address_and_text_that_is_safe_to_see() {
     let ran = coldcase(&["strings", path]).run().ends_with(0).quietly();
     let expected = [
         r"      1  0x0000000000010ffc  BORDERLINE",
-        r"      1  0x0000000000013001  one\ttwo\\\\",
-        r"      1  0x000000000001300f  four",
+        r"      1  0x0000000000013001  one\ttwo\\",
+        r"      1  0x000000000001300e  four",
         "",
     ];
-    assert_eq!(ran.text(), expected.join("\n").replace(r"\\\\", r"\\"));
+    assert_eq!(ran.text(), expected.join("\n"));
     let ran = coldcase(&["strings", "-n5", "--max-length=4", path]).run().ends_with(0);
     assert_eq!(ran.text().matches(" [cut]").count(), 2, "{}", ran.told());
     let ran = coldcase(&["strings", "--range=13000-14000", "-n8", path]).run().ends_with(0);
@@ -95,7 +95,7 @@ fn lines_have_process_address_and_text_that_is_safe_to_see() {
 fn memory_that_several_processes_share_is_told_once_with_all_of_them() {
     let kitchen = testdata("kitchen.tar.zst");
     let ran = coldcase(&["strings", &kitchen]).run().ends_with(0);
-    let lines: Vec<&str> = ran.text().lines().filter(|line| line.contains("NEEDLE_anon_shared_")).collect();
+    let lines: Vec<&str> = ran.text().lines().filter(|line| line.contains("NEEDLE_anon_shared_1")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].trim_start().starts_with("8,27 "), "{lines:?}");
 }

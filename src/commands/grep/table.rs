@@ -87,7 +87,7 @@ pub fn print_counts(session: &Session<'_>, all: &[Answers<'_>], only_found: bool
         Column::wrapped("EVIDENCE"),
         Column::whole("PID"),
         Column::wrapped("COMMAND"),
-        Column::whole("MATCHES"),
+        if only_found { Column::whole("MATCHES") } else { Column::whole("MATCHES").always() },
     ]);
     for answers in all {
         for (pid, count) in answers.counts() {
