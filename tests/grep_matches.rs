@@ -309,7 +309,7 @@ fn bytes_are_found_by_hexadecimal() {
 
 #[test]
 fn texts_in_utf_16_are_found_and_shown_as_texts() {
-    let (_directory, path) = made_of(b".\0S\0e\0c\0r\0e\0t\0=\x001\0 secret=1 \0S\0e\0c\0r\0e\0t\0=\x001");
+    let (_directory, path) = made_of(b"..S\0e\0c\0r\0e\0t\0=\x001\0 secret=1 \0S\0e\0c\0r\0e\0t\0=\x001.");
     let expected = [
         row("secret=[0-9]", "utf-16le", 0x10002),
         row("secret=[0-9]", "utf-8", 0x10013),

@@ -9,16 +9,17 @@ use crate::support::images::{PAGE, PE_PRESENT, page, pre_dump, run};
 use crate::support::program::{Ran, coldcase};
 use crate::support::truth::number;
 
-/// Process, address, text.
-type Told = BTreeSet<(u64, u64, String)>;
+/// Evidence, process, address, text.
+type Told = BTreeSet<(String, u64, u64, String)>;
 
 fn sightings(ran: &Ran) -> Told {
     let of = |record: &Value| {
-        let text = record["string"].as_str().unwrap().to_owned();
+        let of = |key: &str| record[key].as_str().unwrap().to_owned();
+        let (evidence, text) = (of("evidence"), of("string"));
         let sightings = record["sightings"].as_array().unwrap().clone();
         sightings.into_iter().map(move |sighting| {
             let address = number(sighting["address"].as_str().unwrap());
-            (sighting["pid"].as_u64().unwrap(), address, text.clone())
+            (evidence.clone(), sighting["pid"].as_u64().unwrap(), address, text.clone())
         })
     };
     let all: Vec<_> = ran.records().records.iter().flat_map(of).collect();
@@ -35,7 +36,8 @@ fn by_grep(encoding: &str, evidence: &[&str]) -> Told {
     let of = |record: &Value| {
         let found = &record["match"];
         let text: String = found["text"].as_str().unwrap().replace('\0', "");
-        (record["pid"].as_u64().unwrap(), number(record["address"].as_str().unwrap()), text)
+        let evidence = record["evidence"].as_str().unwrap().to_owned();
+        (evidence, record["pid"].as_u64().unwrap(), number(record["address"].as_str().unwrap()), text)
     };
     ran.records().records.iter().map(of).collect()
 }
