@@ -148,3 +148,14 @@ fn empty_patterns_are_none() {
     }
     assert_eq!(hits(Patterns::regex("a*", false).unwrap(), b"baab").len(), 1);
 }
+
+/// A long run is not looked at to its end for each part that is told of it: this took minutes.
+#[test]
+fn many_parts_of_a_long_run_are_told_in_time_that_grows_with_the_run() {
+    let bytes = vec![b'a'; 2 << 20];
+    let patterns = Patterns::new(&["a+"], &Reading { max_match: 10, ..Reading::default() }).unwrap();
+    let begun = std::time::Instant::now();
+    let told = hits(patterns, &bytes);
+    assert_eq!(told.len(), (2usize << 20).div_ceil(10));
+    assert!(begun.elapsed().as_secs() < 30, "{:?}", begun.elapsed());
+}
