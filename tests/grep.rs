@@ -185,64 +185,77 @@ fn without_the_parent_a_negative_answer_has_a_gap_and_a_positive_one_stands() {
     assert_eq!(ran.text().matches("NEEDLE_PRE_BEFORE_10aa").count(), 1, "{}", ran.told());
 }
 
-/// What a workload planted, each place with the image and the offset that hold its first byte.
-type Hit = (String, u64, u64, String, u64);
+/// What a workload planted: name, encoding, process, address, and the image and the offset that hold its first byte.
+type Hit = (String, String, u64, u64, String, u64);
 
+/// The matches of these texts, named by the pattern that they are told to be of.
+#[track_caller]
+fn hits(
+    options: &[&str],
+    patterns: &[(String, &String)],
+    evidence: &str,
+    encoding: Option<&str>,
+) -> BTreeSet<Hit> {
+    let list = tempfile::NamedTempFile::new().unwrap();
+    let lines: String = patterns.iter().map(|(pattern, _)| format!("{pattern}\n")).collect();
+    std::fs::write(list.path(), lines).unwrap();
+    let file = list.path().to_str().unwrap();
+    let ran = coldcase(&[&["grep", "--format=jsonl", "-C0", "-f", file, evidence], options].concat()).run();
+    let answer = ran.ends_with(0).quietly().records();
+    let told: Vec<Hit> = answer
+        .records
+        .iter()
+        .map(|record| {
+            let text = |value: &Value| value.as_str().unwrap().to_owned();
+            let (_, name) = patterns.iter().find(|(pattern, _)| *pattern == record["pattern"]).unwrap();
+            (
+                (*name).clone(),
+                encoding.map_or_else(|| text(&record["encoding"]), str::to_owned),
+                record["pid"].as_u64().unwrap(),
+                number(record["address"].as_str().unwrap()),
+                text(&record["object"]["image"]),
+                record["object"]["offset"].as_u64().unwrap(),
+            )
+        })
+        .collect();
+    let all: BTreeSet<Hit> = told.iter().cloned().collect();
+    assert_eq!(all.len(), told.len(), "a match is told twice");
+    all
+}
+
+/// All texts at once, in all encodings: each place of the truth, and no other. Those of the texts that are only elsewhere than in memory are in no match.
 #[track_caller]
 fn assert_finds_hits(truth: &Value, evidence: &str) {
     let texts = truth["needles"].as_object().unwrap();
-    for encoding in ["ascii", "utf-16le", "utf-16be", "xor-0x5a"] {
-        let expected: BTreeSet<Hit> = truth["hits"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .filter(|hit| hit["encoding"] == encoding)
-            .map(|hit| {
-                let text = |key: &str| hit[key].as_str().unwrap().to_owned();
-                (
-                    text("name"),
-                    hit["pid"].as_u64().unwrap(),
-                    number(&text("addr")),
-                    text("file"),
-                    hit["offset"].as_u64().unwrap(),
-                )
-            })
-            .collect();
-        assert!(!expected.is_empty(), "no text in {encoding}");
-        let encoded = |text: &str| -> Vec<u8> {
-            match encoding {
-                "utf-16le" => text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
-                "xor-0x5a" => text.bytes().map(|byte| byte ^ 0x5a).collect(),
-                "utf-16be" => text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
-                _ => text.as_bytes().to_vec(),
-            }
-        };
-        let names: Vec<(Vec<u8>, &String)> =
-            texts.iter().map(|(name, text)| (encoded(text.as_str().unwrap()), name)).collect();
-        let pattern = names.iter().map(|(bytes, _)| bytes_pattern(bytes)).collect::<Vec<_>>().join("|");
-        let ran = coldcase(&["grep", "--format=jsonl", "-C0", &pattern, evidence]).run().ends_with(0);
-        let found: BTreeSet<Hit> = ran
-            .records()
-            .records
-            .iter()
-            .map(|record| {
-                let bytes = record["match"]["text"].as_str().unwrap().as_bytes();
-                let (_, name) = names.iter().find(|(text, _)| text == bytes).unwrap();
-                let object = &record["object"];
-                let image = object["image"].as_str().unwrap().to_owned();
-                let address = number(record["address"].as_str().unwrap());
-                (
-                    (*name).clone(),
-                    record["pid"].as_u64().unwrap(),
-                    address,
-                    image,
-                    object["offset"].as_u64().unwrap(),
-                )
-            })
-            .collect();
-        assert_eq!(found, expected, "{evidence}, {encoding}");
-        assert!(ran.records().gaps.is_empty(), "{}", ran.told());
+    let expected: BTreeSet<Hit> = truth["hits"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hit| {
+            let text = |key: &str| hit[key].as_str().unwrap().to_owned();
+            let encoding = text("encoding").replace("ascii", "utf-8");
+            let at = (hit["pid"].as_u64().unwrap(), number(&text("addr")));
+            (text("name"), encoding, at.0, at.1, text("file"), hit["offset"].as_u64().unwrap())
+        })
+        .collect();
+    let plain: Vec<(String, &String)> =
+        texts.iter().map(|(name, text)| (text.as_str().unwrap().to_owned(), name)).collect();
+    let hex =
+        |text: &Value| text.as_str().unwrap().bytes().map(|byte| format!("{:02x} ", byte ^ 0x5a)).collect();
+    let xored: Vec<(String, &String)> = texts.iter().map(|(name, text)| (hex(text), name)).collect();
+    let mut found = hits(&["-F", "--encoding=utf-8,utf-16le,utf-16be"], &plain, evidence, None);
+    found.extend(hits(&["--hex"], &xored, evidence, Some("xor-0x5a")));
+    assert_eq!(found, expected, "{evidence}");
+    let in_encoding = |encoding: &str| found.iter().filter(|hit| hit.1 == encoding).count();
+    for encoding in ["utf-8", "utf-16le", "utf-16be", "xor-0x5a"] {
+        assert!(in_encoding(encoding) > 0, "no text in {encoding}");
     }
+    // As expressions they are the same.
+    let escaped: Vec<(String, &String)> =
+        plain.iter().map(|(text, name)| (text.replace('.', r"\."), *name)).collect();
+    let by_expression = hits(&["--encoding=utf-16be,utf-8,utf-16le"], &escaped, evidence, None);
+    found.retain(|hit| hit.1 != "xor-0x5a");
+    assert_eq!(by_expression, found, "{evidence}");
 }
 
 #[test]

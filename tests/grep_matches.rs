@@ -219,3 +219,159 @@ fn over_a_seam_no_byte_is_in_two_matches_and_at_most_one_match_is_cut_off() {
         assert!((most - 1..=most).contains(&(starts.len() as u64)), "{length}: {} of {most}", starts.len());
     }
 }
+
+/// One page of a process with these bytes at its start, in an archive.
+fn made_of(bytes: &[u8]) -> (tempfile::TempDir, String) {
+    written(&pre_dump(&[run(0x10000, 1, PE_PRESENT)], &[page(0, bytes)]))
+}
+
+/// Pattern, address, encoding: of all records.
+#[track_caller]
+fn told(arguments: &[&str]) -> Vec<(String, String, u64)> {
+    let ran = coldcase(&[&["grep", "--format=jsonl"], arguments].concat()).run();
+    let text = |value: &serde_json::Value| value.as_str().unwrap_or("").to_owned();
+    let of = |record: &serde_json::Value| {
+        let address = crate::support::truth::number(record["address"].as_str().unwrap());
+        (text(&record["pattern"]), text(&record["encoding"]), address)
+    };
+    ran.records().records.iter().map(of).collect()
+}
+
+fn row(pattern: &str, encoding: &str, address: u64) -> (String, String, u64) {
+    (pattern.to_owned(), encoding.to_owned(), address)
+}
+
+#[test]
+fn with_patterns_given_as_options_all_arguments_are_evidence() {
+    let (_directory, path) = made_of(b"alpha beta alphabet");
+    let (_other, second) = made_of(b"beta");
+    let ran = coldcase(&["grep", "-c", "-e", "alpha", "-e", "beta", &path, &second]).run().ends_with(0);
+    assert_eq!(goldens::table(ran.text()).len(), 2, "{}", ran.told());
+    let row = |pattern, address| row(pattern, "utf-8", address);
+    let expected = [row("alpha", 0x10000), row("beta", 0x10006), row("alpha", 0x1000b)];
+    assert_eq!(told(&["-F", "-e", "alpha", "-e", "beta", "-e", "alpha", &path]), expected);
+    // Each pattern has its own matches, though those of others overlap them.
+    let expected = [row("alpha", 0x10000), row("alpha", 0x1000b), row("phab", 0x1000d), row("a.*t", 0x10000)];
+    let mut found = told(&["-e", "alpha", "-e", "phab", "-e", "a.*t", &path]);
+    found.sort_by_key(|row| (row.0 == "a.*t", row.2));
+    assert_eq!(found, expected);
+    coldcase(&["grep", "-e", "alpha"]).run().ends_with(2);
+    coldcase(&["grep", "alpha"]).run().ends_with(2);
+    coldcase(&["grep"]).run().ends_with(2);
+}
+
+#[test]
+fn patterns_come_from_a_list_or_from_standard_input() {
+    let (directory, path) = made_of(b"alpha beta -gamma");
+    let list = directory.path().join("list");
+    std::fs::write(&list, "alpha\r\n\r\nbeta\r\n").unwrap();
+    let list = list.to_str().unwrap();
+    let expected = [row("alpha", "utf-8", 0x10000), row("beta", "utf-8", 0x10006)];
+    assert_eq!(told(&["-f", list, &path]), expected);
+    let ran = coldcase(&["grep", "-f", list, &path]).run().ends_with(0);
+    let notes = ran.messages("note");
+    assert!(notes.iter().any(|note| note.contains("empty lines are passed over: 1")), "{}", ran.told());
+    assert!(notes.iter().any(|note| note.contains("carriage returns")), "{}", ran.told());
+    let ran =
+        coldcase(&["grep", "--format=jsonl", "-f", "-", "-e", "-gamma", &path]).fed(&b"beta\n"[..]).run();
+    assert_eq!(ran.records().records.len(), 2, "{}", ran.told());
+    coldcase(&["grep", "-f", "-", "-"]).fed(&b"beta\n"[..]).run().ends_with(2);
+    for none in ["", "\n\n"] {
+        std::fs::write(list, none).unwrap();
+        let ran = coldcase(&["grep", "-f", list, &path]).run().ends_with(2);
+        assert!(ran.stderr.contains("no pattern"), "{}", ran.told());
+    }
+    coldcase(&["grep", "-f", "/nonexistent", &path]).run().ends_with(2);
+}
+
+#[test]
+fn of_many_patterns_the_one_that_is_wrong_is_named() {
+    let (_directory, path) = made_of(b"x");
+    let ran = coldcase(&["grep", "-e", "x", "-e", "a(", &path]).run().ends_with(2);
+    assert!(ran.messages("error")[0].contains("pattern 'a('"), "{}", ran.told());
+}
+
+#[test]
+fn bytes_are_found_by_hexadecimal() {
+    let (_directory, path) = made_of(b"\x7fELF\x02\x01..\x7fELF\x01\x01");
+    assert_eq!(
+        told(&["--hex", "7f 45 4c46 ?? 01", &path]),
+        [row("7f 45 4c46 ?? 01", "", 0x10000), row("7f 45 4c46 ?? 01", "", 0x10008)]
+    );
+    assert_eq!(told(&["--hex", "7f454C4602", &path]), [row("7f454C4602", "", 0x10000)]);
+    for wrong in ["7f4", "zz", "0x7f", "??"] {
+        coldcase(&["grep", "--hex", wrong, &path]).run().ends_with(2);
+    }
+    for option in ["-F", "-i", "--encoding=utf-16le"] {
+        coldcase(&["grep", "--hex", option, "7f", &path]).run().ends_with(2);
+    }
+}
+
+#[test]
+fn texts_in_utf_16_are_found_and_shown_as_texts() {
+    let (_directory, path) = made_of(b"..S\0e\0c\0r\0e\0t\0=\x001\0 secret=1 \0S\0e\0c\0r\0e\0t\0=\x001.");
+    let expected = [
+        row("secret=[0-9]", "utf-16le", 0x10002),
+        row("secret=[0-9]", "utf-8", 0x10013),
+        row("secret=[0-9]", "utf-16be", 0x1001c),
+    ];
+    let all = "--encoding=utf-8,utf-16le,utf-16be";
+    assert_eq!(told(&["-i", all, "secret=[0-9]", &path]), expected);
+    let ran = coldcase(&["grep", "-i", all, "-C2", "secret=[0-9]", &path]).run().ends_with(0);
+    assert_eq!(ran.text().matches("Secret=1").count(), 2, "{}", ran.told());
+    let ran = coldcase(&["grep", "--encoding=utf-16le", r"\bsecret", &path]).run().ends_with(2);
+    assert!(ran.stderr.contains("utf-16le"), "{}", ran.told());
+}
+
+#[test]
+fn a_match_that_is_cut_is_marked() {
+    let (_directory, path) = made_of(&b"a".repeat(100));
+    let ran = coldcase(&["grep", "--format=jsonl", "--max-match=64", "a+", &path]).run().ends_with(0);
+    let cuts: Vec<_> = ran.records().records.iter().map(|record| record.get("cut").cloned()).collect();
+    assert_eq!(cuts, [Some(true.into()), None], "{}", ran.told());
+    let ran = coldcase(&["grep", "--max-match=64", "-C0", "a+", &path]).run().ends_with(0);
+    assert_eq!(ran.text().matches(" [cut]").count(), 1, "{}", ran.told());
+    coldcase(&["grep", "--max-match=0", "a+", &path]).run().ends_with(2);
+}
+
+#[test]
+fn at_most_so_many_matches_are_shown_and_the_first_ones() {
+    let (_directory, path) = made_of(b"x1 x2 x3 x4");
+    let all = told(&["x[0-9]", &path]);
+    assert_eq!(told(&["-m2", "x[0-9]", &path]), all[..2]);
+    coldcase(&["grep", "-m2", "x[0-9]", &path]).run().ends_with(0).quietly();
+}
+
+#[test]
+fn evidence_and_processes_with_matches_are_listed() {
+    let truth = Truth::of("counter");
+    let needle = truth.needles().into_iter().find(|needle| needle.kind == "env-secret").unwrap();
+    let (counter, tiny) = (truth.archive(), testdata("tiny.tar"));
+    let ran = coldcase(&["grep", "-l", "-F", &needle.text, &tiny, &counter]).run().ends_with(0).quietly();
+    let rows = goldens::table(ran.text());
+    assert_eq!(rows.len(), 3, "{}", ran.told());
+    assert!(rows.iter().all(|row| row[0].1 == counter), "{}", ran.told());
+    let ran = coldcase(&["grep", "-l", "--format=jsonl", "-F", &needle.text, &tiny, &counter]).run();
+    let answer = ran.ends_with(0).records();
+    let pids: Vec<_> = answer.records.iter().map(|record| record["pid"].as_u64().unwrap()).collect();
+    assert_eq!(pids, [1, 2, 3]);
+    coldcase(&["grep", "-l", "nowhere", &tiny]).run().ends_with(1).quietly();
+}
+
+#[test]
+fn counts_are_told_of_the_chosen_processes_and_of_none_that_was_not_searched() {
+    let archive = testdata("counter.tar.zst");
+    let counts = |options: &[&str]| -> Vec<(String, String)> {
+        let ran = coldcase(&[&["grep", "-c", "."], options, &[archive.as_str()]].concat()).run().ends_with(0);
+        goldens::table(ran.text()).iter().map(|row| (row[0].1.clone(), row[2].1.clone())).collect()
+    };
+    let pids = |rows: &[(String, String)]| rows.iter().map(|row| row.0.clone()).collect::<Vec<_>>();
+    assert_eq!(pids(&counts(&[])), ["1", "2", "3"]);
+    assert_eq!(pids(&counts(&["-p3"])), ["3"]);
+    // Nobody has memory there.
+    let ran = coldcase(&["grep", "-c", ".", "--range=1000-2000", &archive]).run().ends_with(1);
+    let rows = goldens::table(ran.text());
+    assert!(rows.len() == 3 && rows.iter().all(|row| row[2].1 == "-"), "{}", ran.told());
+    let ran = coldcase(&["grep", "-c", ".", "--range=1000-2000", "--format=jsonl", &archive]).run();
+    assert!(ran.records().records.iter().all(|record| record.get("matches").is_none()), "{}", ran.told());
+}

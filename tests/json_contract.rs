@@ -146,6 +146,14 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
 const RECOVERY: (&[&str], &[&str]) =
     (&["recover", "--all", "--exe", "--shm=0", "--queue=pipe", "--format=json"], &["document", "recovered"]);
 
+/// Questions that are answered line by line: the tables of their records, and of their summary.
+const STREAMS: &[(&[&str], &str, &str)] = &[
+    (&["grep", "--format=jsonl", r"(?-u)NEEDLE|COLDCASE|\xff\xfe\x1b"], "match", "grep's summary"),
+    (&["grep", "--format=jsonl", "--max-match=12", "-m20", "[A-Z_]{9,}"], "match", "grep's summary"),
+    (&["grep", "--format=jsonl", "-c", "--hex", "4e 45 45 44"], "count", "grep's summary"),
+    (&["strings", "--format=jsonl", "-n40", "--max-length=60"], "string", "strings' summary"),
+];
+
 fn keeps_to_the_contract(schema: &Schema, archive: &str) {
     let all_dumps: &[&str] = if has_several_dumps(archive) { &["--all-dumps"] } else { &[] };
     for (question, tables) in QUESTIONS {
@@ -161,15 +169,16 @@ fn keeps_to_the_contract(schema: &Schema, archive: &str) {
     for document in ran.documents() {
         schema.check(&document, RECOVERY.1, &format!("{archive}: recover"));
     }
-    let question = ["grep", "--format=jsonl", r"(?-u)NEEDLE|COLDCASE|\xff\xfe\x1b"];
-    let ran = coldcase(&[&question, all_dumps, &[archive]].concat()).run();
-    let answer = ran.records();
-    schema.check(&answer.header, &["header"], archive);
-    answer.records.iter().for_each(|record| schema.check(record, &["match"], archive));
-    answer.gaps.iter().for_each(|gap| schema.check(gap, &["gap"], archive));
-    schema.check(&answer.summary, &["summary line"], archive);
-    assert_eq!(answer.summary["records"].as_u64(), Some(answer.records.len() as u64), "{archive}");
-    assert_eq!(answer.summary["gaps"].as_u64(), Some(answer.gaps.len() as u64), "{archive}");
+    for (question, table, summary) in STREAMS {
+        let ran = coldcase(&[question, all_dumps, &[archive]].concat()).run();
+        let answer = ran.records();
+        schema.check(&answer.header, &["header"], archive);
+        answer.records.iter().for_each(|record| schema.check(record, &[table], archive));
+        answer.gaps.iter().for_each(|gap| schema.check(gap, &["gap"], archive));
+        schema.check(&answer.summary, &["summary line", summary], archive);
+        assert_eq!(answer.summary["records"].as_u64(), Some(answer.records.len() as u64), "{archive}");
+        assert_eq!(answer.summary["gaps"].as_u64(), Some(answer.gaps.len() as u64), "{archive}");
+    }
 }
 
 #[test]
@@ -235,6 +244,16 @@ fn the_same_evidence_gives_the_same_bytes_at_any_number_of_threads() {
         &["grep", "--format=jsonl", "NEEDLE_[a-z_]+|[a-z]{40}"],
         &["grep", "NEEDLE_[a-z_]+"],
         &["maps", "--format=json"],
+        &[
+            "grep",
+            "--format=jsonl",
+            "-F",
+            "-eNEEDLE",
+            "-ethread",
+            "-eread",
+            "-ea",
+            "--encoding=utf-8,utf-16le",
+        ],
         &["rootfs", "--store=all", "--hash", "--format=json"],
     ];
     let answers_alike = |question: &[&str], archive: &str| {

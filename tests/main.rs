@@ -31,6 +31,7 @@ mod recover;
 mod rootfs;
 mod show;
 mod streaming;
+mod strings;
 mod support;
 mod unpack;
 mod workloads;

@@ -224,7 +224,8 @@ fn print_plain(out: &mut Stdout<'_>, evidence: Option<&[u8]>, found: &Found<'_>)
     if let Some(evidence) = evidence {
         write!(line, "{}  ", Escaped(evidence))?;
     }
-    let pids: Vec<String> = found.sightings.iter().map(|(pid, _)| pid.to_string()).collect();
+    let mut pids: Vec<String> = found.sightings.iter().map(|(pid, _)| pid.to_string()).collect();
+    pids.dedup(); // a process may see it at several addresses
     write!(line, "{:>7}  {}  {}", pids.join(","), address_text(at.0), Escaped(found.text))?;
     line.extend_from_slice(if found.is_cut { b" [cut]\n" } else { b"\n" });
     out.write_all(&line)

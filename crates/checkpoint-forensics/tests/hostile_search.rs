@@ -6,9 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use checkpoint_forensics::search::{Encoding, Options, Patterns, Reading, Search, Syntax};
+use checkpoint_forensics::strings::{self, Coding, Strings};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::{Evidence, Nobody};
@@ -110,7 +112,7 @@ struct Memory {
 
 /// A page of words, with letters at its edges more often than not.
 fn page(dice: &mut Dice) -> Vec<u8> {
-    const PIECES: [&[u8]; 12] = [
+    const PIECES: [&[u8]; 13] = [
         b"aaaa",
         b"foo",
         b"bar",
@@ -123,6 +125,7 @@ fn page(dice: &mut Dice) -> Vec<u8> {
         b"w\0i\0d\0e\0\xe9\0t\0",
         b"\0w\0i\0d\0e\0\xe9\0t",
         b"wide",
+        "\u{e9}t\u{e9}\u{65e5}".as_bytes(),
     ];
     let mut bytes = Vec::new();
     while bytes.len() < PAGE {
@@ -434,6 +437,106 @@ fn texts_in_all_encodings_at_once() {
         };
         compare_all(&["wide", "w", "de", "foo", "\u{e9}t"], &reading, |text, encoding| {
             bytes_in(text, encoding, ignore_case)
+        });
+    }
+}
+
+/// All strings of at least four characters, as each process sees them.
+fn strings_in(archive: Vec<u8>, coding: Coding, most: usize) -> BTreeSet<(u32, u64, Vec<u8>, bool)> {
+    let context = Context::default();
+    let evidence = Evidence::from_source("made".into(), Arc::new(archive), &context, &mut Nobody);
+    let mut case = Case::default();
+    case.add_opened(evidence.unwrap(), Locator::parse("made".as_ref()));
+    let mut all = BTreeSet::new();
+    let sink = |found: &strings::Found<'_>| {
+        for &(Pid(pid), address) in &found.sightings {
+            let new = all.insert((pid, address.0, found.text.to_vec(), found.is_cut));
+            assert!(new, "told twice: {pid} {address}");
+        }
+        ControlFlow::Continue(())
+    };
+    let options = strings::Options { selection: Selection::default(), codings: vec![coding], least: 4, most };
+    let make = || Strings::new(options, Box::new(sink));
+    let answered = memory::answer(&case, DUMP, &context, None, make).unwrap();
+    assert_eq!(answered.findings.gaps, []);
+    drop(answered);
+    all
+}
+
+/// Runs of characters in the memory of each process put together by hand; `units` tells the characters at each place.
+fn compare_strings(coding: Coding, unequal: bool, units: impl Fn(&[u8]) -> Vec<(usize, String, usize)>) {
+    let mut dice = Dice(0x5eed_0000_0000_0007 | (coding as u64) << 8);
+    for round in 0..40 {
+        let most = if round % 2 == 0 { usize::MAX } else { 30 };
+        let memory = Memory::random(&mut dice, unequal);
+        let mut expected = BTreeSet::new();
+        for process in 0..2 {
+            for (start, bytes) in memory.stretches(process) {
+                for (at, text, _) in units(&bytes).into_iter().filter(|(_, _, chars)| *chars >= 4) {
+                    let fits =
+                        (0..=text.len().min(most)).rev().find(|&end| text.is_char_boundary(end)).unwrap();
+                    let told = text.as_bytes()[..fits].to_vec();
+                    expected.insert((process as u32 + 1, start + at as u64, told, fits < text.len()));
+                }
+            }
+        }
+        assert!(expected.len() > 20, "{}", expected.len());
+        let archive = memory.archive();
+        for bytes in [archive.clone(), gzip(&archive)] {
+            let found = strings_in(bytes, coding, most);
+            let lost: Vec<_> = expected.difference(&found).take(3).collect();
+            let made_up: Vec<_> = found.difference(&expected).take(3).collect();
+            assert!(
+                lost.is_empty() && made_up.is_empty(),
+                "round {round}: lost {lost:?}, made up {made_up:?}"
+            );
+        }
+    }
+}
+
+/// Where each match of an expression begins, its text, its characters.
+fn by_expression(bytes: &[u8], expression: &str, width: usize) -> Vec<(usize, String, usize)> {
+    let regex = RegexBuilder::new(expression).unicode(false).build().unwrap();
+    let text = |bytes: &[u8]| bytes.iter().filter(|byte| **byte != 0).map(|byte| char::from(*byte)).collect();
+    regex.find_iter(bytes).map(|it| (it.start(), text(it.as_bytes()), it.len() / width)).collect()
+}
+
+#[test]
+fn strings_are_the_runs_of_memory_however_it_is_stored() {
+    for unequal in [false, true] {
+        compare_strings(Coding::Ascii, unequal, |bytes| by_expression(bytes, r"[\t -~]+", 1));
+        compare_strings(Coding::Utf16Le, unequal, |bytes| by_expression(bytes, r"(?:[\t -~]\x00)+", 2));
+        compare_strings(Coding::Utf16Be, unequal, |bytes| {
+            // At both alignments: a run may begin within another one.
+            let mut all: Vec<_> = Vec::new();
+            for phase in 0..2 {
+                let mut run: Option<(usize, String, usize)> = None;
+                for (number, pair) in bytes[phase..].chunks(2).enumerate() {
+                    match pair {
+                        [0, low @ (b'\t' | b' '..=b'~')] => {
+                            let (_, text, chars) = run.get_or_insert((phase + number * 2, String::new(), 0));
+                            text.push(char::from(*low));
+                            *chars += 1;
+                        }
+                        _ => all.extend(run.take()),
+                    }
+                }
+                all.extend(run);
+            }
+            all
+        });
+        compare_strings(Coding::Utf8, unequal, |bytes| {
+            let mut all = Vec::new();
+            let mut at = 0;
+            for chunk in bytes.utf8_chunks() {
+                for part in chunk.valid().split_inclusive(|c: char| c.is_control() && c != '\t') {
+                    let text = part.trim_end_matches(|c: char| c.is_control() && c != '\t');
+                    all.push((at, text.to_owned(), text.chars().count()));
+                    at += part.len();
+                }
+                at += chunk.invalid().len();
+            }
+            all
         });
     }
 }

@@ -268,7 +268,7 @@ impl Question for Anything {
 /// Whoever reads a dump through `head` must not wait until the rest of the archive has gone by.
 #[test]
 fn a_second_pass_ends_when_the_question_has_seen_enough() {
-    let source = Counted::new(gzip(&plain(OPTIONS)));
+    let source = Counted::new(packed(Order::PagesFirst, Packing::Gzip));
     let case = open(&source, &mut Nobody);
     let first_pass = source.total();
     memory::answer(&case, DUMP, &Context::default(), None, Anything::default).unwrap();

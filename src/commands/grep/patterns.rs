@@ -40,6 +40,7 @@ pub struct PatternArgs {
     /// Search for texts in these encodings
     ///
     /// In UTF-16, `.` and `[^x]` are a unit of two bytes, at any alignment, and what looks beside a match (`^`, `$`, `\b`) can't be said.
+    /// What is UTF-16LE between zero bytes is UTF-16BE one byte before, too: with both, both are told.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "utf-8", conflicts_with = "hex")]
     encoding: Vec<EncodingName>,
 

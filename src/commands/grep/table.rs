@@ -30,7 +30,8 @@ pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given) 
     for answers in all {
         for found in &answers.matches {
             let Some(&(pid, at)) = found.sightings.first() else { continue };
-            let pids: Vec<String> = found.sightings.iter().map(|(pid, _)| pid.to_string()).collect();
+            let mut pids: Vec<String> = found.sightings.iter().map(|(pid, _)| pid.to_string()).collect();
+            pids.dedup(); // a process may see it at several addresses
             let pattern = &given.texts[found.pattern];
             table.row([
                 if several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
@@ -87,7 +88,7 @@ pub fn print_counts(session: &Session<'_>, all: &[Answers<'_>], only_found: bool
         Column::wrapped("EVIDENCE"),
         Column::whole("PID"),
         Column::wrapped("COMMAND"),
-        Column::whole("MATCHES"),
+        if only_found { Column::whole("MATCHES") } else { Column::whole("MATCHES").always() },
     ]);
     for answers in all {
         for (pid, count) in answers.counts() {

@@ -99,8 +99,13 @@ impl Needle {
     }
 
     /// The first match that begins at `from` or behind it: first byte, the one behind it, whether it is cut. Bytes before `from` are looked at for `^` and `\b`
-    /// only. Empty matches don't count.
-    pub(super) fn find_at(&self, haystack: &[u8], mut from: usize) -> Option<(usize, usize, bool)> {
+    /// only. Empty matches don't count. `after_cut` says that a match which was cut ends at `from`: it may well go on.
+    pub(super) fn find_at(
+        &self,
+        haystack: &[u8],
+        mut from: usize,
+        after_cut: bool,
+    ) -> Option<(usize, usize, bool)> {
         match &self.kind {
             Kind::Literal(finder) => {
                 let at = finder.find(haystack.get(from..)?)? + from;
@@ -116,26 +121,40 @@ impl Needle {
                 }
                 from += at + 1;
             },
-            Kind::Regex { regex, max, .. } => loop {
-                if from > haystack.len() {
-                    return None;
+            Kind::Regex { regex, max, .. } => {
+                let mut near = after_cut;
+                loop {
+                    if from > haystack.len() {
+                        return None;
+                    }
+                    // What goes on for long is not looked at to its end again for each part that is told of it.
+                    let end = from.saturating_add(max.saturating_mul(2)).min(haystack.len());
+                    let end = if near { end } else { haystack.len() };
+                    let found = regex.search(&Input::new(haystack).range(from..end));
+                    let is_decided = |start: usize| end == haystack.len() || start.saturating_add(*max) < end;
+                    let Some(found) = found.filter(|found| is_decided(found.start())) else {
+                        if near {
+                            near = false;
+                            continue;
+                        }
+                        return None;
+                    };
+                    if found.is_empty() {
+                        from = found.end() + 1;
+                        continue;
+                    }
+                    let start = found.start();
+                    if found.len() <= *max {
+                        return Some((start, found.end(), false));
+                    }
+                    // What a match is must not depend on how much of the memory behind it is at hand: it is looked for in as much as it may have.
+                    let limit = start + max;
+                    let input = Input::new(haystack).range(start..limit).anchored(Anchored::Yes);
+                    let end = regex.search(&input).map(|found| found.end()).filter(|&end| end > start);
+                    let end = end.unwrap_or(limit);
+                    return Some((start, end, end == limit));
                 }
-                let found = regex.search(&Input::new(haystack).range(from..))?;
-                if found.is_empty() {
-                    from = found.end() + 1;
-                    continue;
-                }
-                let start = found.start();
-                if found.len() <= *max {
-                    return Some((start, found.end(), false));
-                }
-                // What a match is must not depend on how much of the memory behind it is at hand: it is looked for in as much as it may have.
-                let limit = start + max;
-                let input = Input::new(haystack).range(start..limit).anchored(Anchored::Yes);
-                let end = regex.search(&input).map(|found| found.end()).filter(|&end| end > start);
-                let end = end.unwrap_or(limit);
-                return Some((start, end, end == limit));
-            },
+            }
         }
     }
 

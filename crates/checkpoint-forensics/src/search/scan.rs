@@ -71,9 +71,12 @@ impl Scanner {
         let bytes = &bytes[..behind.saturating_add(needle.reach()).min(bytes.len())];
         // Bytes before the block but for the nearest don't change what is found.
         let skipped = start.saturating_sub(LOOK_BEHIND);
-        while let Some((first, end, is_cut)) = needle.find_at(&bytes[skipped..], (*from).max(start) - skipped)
+        let mut after_cut = false;
+        while let Some((first, end, is_cut)) =
+            needle.find_at(&bytes[skipped..], (*from).max(start) - skipped, after_cut)
             && skipped + first < behind
         {
+            after_cut = is_cut;
             let (start, end) = (skipped + first, skipped + end);
             found.push(Span { start, needle: number, end, is_cut });
             *from = end;

@@ -116,10 +116,11 @@ impl Search {
         let is_cut_behind = seam.window.end == seam.at.saturating_add(self.plan.reach);
         // Of a literal, nothing beyond its own length behind the seam matters before something was found across it.
         let across = needle.as_literal().map(|(text, _)| &bytes[..(middle + text.len()).min(bytes.len())]);
+        let mut after_cut = false;
         while let Some((start, end, is_cut)) =
-            needle.find_at(across.filter(|_| !is_apart).unwrap_or(bytes), at)
+            needle.find_at(across.filter(|_| !is_apart).unwrap_or(bytes), at, after_cut)
         {
-            at = end;
+            (at, after_cut) = (end, is_cut);
             let address = first + start as u64;
             if start > middle {
                 let is_known = self.hit_at(memory, of, address) == Some(end - start);
