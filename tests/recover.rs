@@ -335,7 +335,7 @@ fn lying_lengths_cost_themselves_alone() {
         }
         bytes
     };
-    let mut small = image(&[IMG_COMMON, GHOST], &[regular.clone()]);
+    let mut small = image(&[IMG_COMMON, GHOST], std::slice::from_ref(&regular));
     small.extend_from_slice(b"small");
     let archive = with_checkpoint(
         Tar::default()
