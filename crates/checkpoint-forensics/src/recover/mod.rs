@@ -177,3 +177,61 @@ impl From<outputs::Error> for Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use container_checkpoint::checkpoint::Checkpoint;
+    use container_checkpoint::evidence::{Evidence, Nobody, ReadAt};
+    use container_checkpoint::naming::Locator;
+
+    use super::*;
+
+    /// A file in memory that counts how often it is read from its start on.
+    #[derive(Debug)]
+    struct Counted(Vec<u8>, Arc<AtomicU64>);
+
+    impl ReadAt for Counted {
+        fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            // Less is asked for when it is recognised.
+            if offset == 0 && buffer.len() > 512 {
+                self.1.fetch_add(1, Ordering::Relaxed);
+            }
+            self.0.read_at(offset, buffer)
+        }
+
+        fn size(&self) -> u64 {
+            self.0.size()
+        }
+    }
+
+    #[test]
+    fn ghosts_pages_and_parents_of_a_packed_archive_cost_two_passes_together() {
+        let testdata = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata");
+        for (name, dump, files) in
+            [("kitchen.tar.zst", "checkpoint", 13), ("criu317-chain.tar.zst", "chain/3", 2)]
+        {
+            let (context, passes) = (Context::default(), Arc::new(AtomicU64::new(0)));
+            let source = Counted(std::fs::read(testdata.join(name)).unwrap(), passes.clone());
+            let evidence =
+                Evidence::from_source("x".into(), Arc::new(source), &context, &mut Nobody).unwrap();
+            let mut case = Case::default();
+            case.add_opened(evidence, Locator::parse("x".as_ref()));
+            let id = DumpId { evidence: 0, dump: case.evidences[0].named(dump).unwrap() };
+            let (model, _) = Checkpoint::new(&case, id).model();
+            let facts = Facts::of(&model);
+            let subject = Subject { case: &case, id, model: &model, facts: &facts, context: &context };
+            assert_eq!(passes.load(Ordering::Relaxed), 1, "{name}: to open it");
+            let directory = tempfile::tempdir().unwrap();
+            let choices = [Choice::Everything, Choice::Executable(None), Choice::Queue("fifo".into())];
+            let answer = recover(subject, &choices, directory.path()).unwrap();
+            assert_eq!(passes.load(Ordering::Relaxed), 2, "{name}");
+            let written = std::fs::read_dir(directory.path()).unwrap().count();
+            assert_eq!((answer.recovered.len(), written), (files, files), "{name}: {:?}", answer.recovered);
+        }
+    }
+}

@@ -56,4 +56,4 @@ pub use store::{Chunk, Contents, Kind, Lack, Sink, Store};
 pub use together::{Both, Together};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
