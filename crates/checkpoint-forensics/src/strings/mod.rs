@@ -75,6 +75,9 @@ pub struct Strings<'s> {
     is_stopped: bool,
 }
 
+/// Runs over seams by segment, place of the first byte, length and lane, with all who see them.
+type Joined = BTreeMap<(usize, u64, u64, usize), (Run, Vec<(Pid, VirtualAddress)>)>;
+
 impl std::fmt::Debug for Strings<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Strings").field("options", &self.options).finish_non_exhaustive()
@@ -182,7 +185,7 @@ impl<'s> Strings<'s> {
             }
         }
         views.values_mut().for_each(|list| list.sort_unstable());
-        let mut all: BTreeMap<(usize, u64, u64, usize), (Run, Vec<(Pid, VirtualAddress)>)> = BTreeMap::new();
+        let mut all = Joined::new();
         let lanes = self.lanes();
         for (lane, (coding, _)) in lanes.iter().enumerate() {
             for (&space, list) in &views {
