@@ -4,6 +4,7 @@ pub mod accounting;
 pub mod core_dump;
 pub mod crit_x;
 pub mod in_order;
+pub mod mapped_files;
 mod outputs;
 pub mod recover;
 pub mod rootfs;

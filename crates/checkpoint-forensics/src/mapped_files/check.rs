@@ -1,0 +1,69 @@
+//! Whether a file is the one that was mapped.
+
+use std::fmt::Write as _;
+
+use container_checkpoint::evidence::Bytes;
+use container_checkpoint::model::RegularFile;
+use object::Object as _;
+
+/// The largest file that is looked into for its build id, in bytes.
+const LOOKED_INTO_MAX: u64 = 4 << 30;
+
+/// What shows that a file is the one that was mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verified {
+    /// It has the build id that CRIU recorded.
+    BuildId,
+    /// It has the size that CRIU recorded, and CRIU recorded no build id.
+    Size,
+    /// Nothing but its path: CRIU recorded neither.
+    Nothing,
+}
+
+impl Verified {
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::BuildId => "build id",
+            Self::Size => "size",
+            Self::Nothing => "nothing",
+        }
+    }
+}
+
+/// The build id of an ELF file; `None` when it has none, or is no such file.
+pub fn build_id(bytes: &Bytes) -> Option<Vec<u8>> {
+    let mut head = [0; 4];
+    let read = bytes.read_at(0, &mut head).ok()?;
+    if read < head.len() || head != *b"\x7fELF" || bytes.len() > LOOKED_INTO_MAX {
+        return None;
+    }
+    let whole = bytes.to_cow().ok()?;
+    let file = object::File::parse(&*whole).ok()?;
+    file.build_id().ok()?.map(<[u8]>::to_vec)
+}
+
+/// What a file shows, against what CRIU recorded of the one that was mapped; why it is not that one.
+pub(super) fn check(recorded: &RegularFile, bytes: &Bytes) -> Result<Verified, String> {
+    if let Some(size) = recorded.size.known().filter(|size| **size != bytes.len()) {
+        return Err(format!("it has {} bytes, and the mapped file had {size}", bytes.len()));
+    }
+    match recorded.build_id.known() {
+        Some(wanted) => match build_id(bytes) {
+            Some(found) if found == *wanted => Ok(Verified::BuildId),
+            Some(found) => {
+                Err(format!("its build id is {}, and that of the mapped file {}", hex(&found), hex(wanted)))
+            }
+            None => Err(format!("it has no build id, and the mapped file had {}", hex(wanted))),
+        },
+        None if recorded.size.known().is_some() => Ok(Verified::Size),
+        None => Ok(Verified::Nothing),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

@@ -1,0 +1,227 @@
+//! The files behind mappings: where a checkpoint holds only the pages that a process wrote to, the others are in the file.
+//!
+//! A file is looked for where its contents may be: a deleted one among the ghost files, any other among the changes of the root file system, then in the
+//! [roots](container_checkpoint::root_files) that an analyst gives. CRIU recorded the build id and the size of each; a file that has others is another one, and is
+//! refused by name. Nothing is looked up on this machine unless it is given.
+
+mod check;
+mod keeper;
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use container_checkpoint::case::{Case, DumpId};
+use container_checkpoint::context::Context;
+use container_checkpoint::error::Result;
+use container_checkpoint::evidence::Bytes;
+use container_checkpoint::gap::Findings;
+use container_checkpoint::ids::FileId;
+use container_checkpoint::model::{Deleted, MappingKind, Model, RegularFile};
+use container_checkpoint::root_files::Root;
+
+use crate::stores::{Class, Classes, Reading};
+use keeper::{Keeper, Key};
+
+pub use check::{Verified, build_id};
+
+/// How many bytes of files that only go by are kept, all together.
+const KEPT_MAX: u64 = 1 << 30;
+
+/// A file whose contents can be had.
+#[derive(Clone, Debug)]
+pub struct MappedFile {
+    /// The contents.
+    pub bytes: Bytes,
+    /// Where they are from.
+    pub from: Origin,
+    /// What shows that it is the file that was mapped.
+    pub verified: Verified,
+}
+
+/// Where a file's contents are from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A ghost file of the dump, by its number.
+    Ghost(u32),
+    /// The changes of the root file system, by the path there.
+    Changes(Vec<u8>),
+    /// A root that the analyst gave: its name, and the path in it.
+    Root(String, Vec<u8>),
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Ghost(id) => write!(f, "ghost-file-{id:x}.img"),
+            Self::Changes(path) => write!(f, "the changed file '{}'", String::from_utf8_lossy(path)),
+            Self::Root(name, path) => write!(f, "{name}/{}", String::from_utf8_lossy(path)),
+        }
+    }
+}
+
+/// A file of the right path that is not the one that was mapped, or can't be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// The file in the table of files.
+    pub file: FileId,
+    /// Its path as the process knew it.
+    pub path: Vec<u8>,
+    /// Where it was found.
+    pub from: Origin,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// The files behind mappings, as far as they can be had.
+#[derive(Clone, Debug, Default)]
+pub struct MappedFiles {
+    found: BTreeMap<FileId, MappedFile>,
+    /// What was found and is not taken, by file.
+    pub refused: Vec<Refused>,
+}
+
+impl MappedFiles {
+    /// A file's contents.
+    pub fn get(&self, file: FileId) -> Option<&MappedFile> {
+        self.found.get(&file)
+    }
+
+    /// All that were found, by the number of the file.
+    pub fn iter(&self) -> impl Iterator<Item = (FileId, &MappedFile)> {
+        self.found.iter().map(|(file, found)| (*file, found))
+    }
+
+    /// Looks for all files behind mappings of a dump's processes. Of compressed evidence this is one pass more where deleted or changed files are to be had, and of each compressed
+    /// root one.
+    ///
+    /// # Errors
+    /// When the evidence or a root can't be read again.
+    pub fn gather(
+        case: &Case,
+        id: DumpId,
+        model: &Model,
+        roots: &[Root],
+        context: &Context,
+    ) -> Result<(Self, Findings)> {
+        let mut files = Self::default();
+        let mapped = mapped(model);
+        let mut findings = Findings::default();
+        files.add_from_evidence(&mapped, case, id, model, context, &mut findings)?;
+        for root in roots {
+            files.add_from_root(&mapped, root, context)?;
+        }
+        Ok((files, findings))
+    }
+
+    fn add_from_evidence(
+        &mut self,
+        mapped: &BTreeMap<FileId, &RegularFile>,
+        case: &Case,
+        id: DumpId,
+        model: &Model,
+        context: &Context,
+        findings: &mut Findings,
+    ) -> Result<()> {
+        let mut wanted: BTreeMap<Key, Vec<FileId>> = BTreeMap::new();
+        for (&file, regular) in mapped {
+            if let Some(key) = key(model, regular) {
+                wanted.entry(key).or_default().push(file);
+            }
+        }
+        let keys: BTreeSet<Key> = wanted.keys().cloned().collect();
+        let left = Cell::new(KEPT_MAX);
+        let make = || Keeper::new(&keys, &left);
+        let mut classes: Vec<Class> = Vec::new();
+        let has = |is_ghost: bool| keys.iter().any(|key| matches!(key, Key::Ghost(_)) == is_ghost);
+        classes.extend(has(true).then_some(Class::Files));
+        classes.extend(has(false).then_some(Class::Rootfs));
+        let classes: Classes = classes.into_iter().collect();
+        let mut reading = Reading::new(case, id, model, classes, context, None, &make);
+        if let Some(beside) = reading.beside() {
+            case.evidence(id).pass_again(context, beside.passenger)?;
+        }
+        let (parts, missed) = reading.finish(case);
+        // Stores that none of these files is in are somebody else's.
+        drop(missed);
+        for part in parts {
+            for (key, kept) in part.sink.into_kept() {
+                let from = key.origin();
+                for &file in wanted.get(&key).into_iter().flatten() {
+                    match &kept {
+                        Ok(bytes) => self.add(file, mapped[&file], from.clone(), bytes.clone()),
+                        Err(why) => {
+                            findings.gap("a mapped file", from.to_string(), why);
+                            self.refuse(file, mapped[&file], from.clone(), why.clone());
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_from_root(
+        &mut self,
+        mapped: &BTreeMap<FileId, &RegularFile>,
+        root: &Root,
+        context: &Context,
+    ) -> Result<()> {
+        let lacking: BTreeMap<FileId, &RegularFile> = mapped
+            .iter()
+            .filter(|(file, regular)| regular.deleted.is_none() && !self.found.contains_key(file))
+            .map(|(file, regular)| (*file, *regular))
+            .collect();
+        let mut paths: Vec<Vec<u8>> = lacking.values().map(|regular| regular.path.clone()).collect();
+        paths.sort();
+        paths.dedup();
+        let found = root.files(&paths, KEPT_MAX, context)?;
+        for (file, regular) in lacking {
+            match found.get(&regular.path) {
+                Some(Ok(there)) => {
+                    let from = Origin::Root(root.name().to_owned(), there.path.clone());
+                    self.add(file, regular, from, there.bytes.clone());
+                }
+                Some(Err(why)) => {
+                    let path = regular.path.strip_prefix(b"/").unwrap_or(&regular.path).to_vec();
+                    self.refuse(file, regular, Origin::Root(root.name().to_owned(), path), why.clone());
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, file: FileId, regular: &RegularFile, from: Origin, bytes: Bytes) {
+        match check::check(regular, &bytes) {
+            Ok(verified) => drop(self.found.entry(file).or_insert(MappedFile { bytes, from, verified })),
+            Err(why) => self.refuse(file, regular, from, why),
+        }
+    }
+
+    fn refuse(&mut self, file: FileId, regular: &RegularFile, from: Origin, why: String) {
+        self.refused.push(Refused { file, path: regular.path.clone(), from, why });
+    }
+}
+
+/// The regular files that are mapped, by their number.
+fn mapped(model: &Model) -> BTreeMap<FileId, &RegularFile> {
+    let mappings = model.processes.iter().flat_map(|process| process.mappings());
+    let is_file = |kind| matches!(kind, MappingKind::FilePrivate | MappingKind::FileShared);
+    let files = mappings.filter(|mapping| is_file(mapping.kind)).filter_map(|mapping| mapping.file);
+    files.filter_map(|file| Some((file, model.files.with_path(file)?.regular()?))).collect()
+}
+
+/// Under what the evidence has a file's contents, if it does.
+fn key(model: &Model, regular: &RegularFile) -> Option<Key> {
+    match regular.deleted {
+        None => Some(Key::Path(regular.path.clone())),
+        Some(Deleted::Ghost { id }) => Some(Key::Ghost(id)),
+        Some(Deleted::Linked { file }) => {
+            Some(Key::Path(model.files.with_path(file)?.regular()?.path.clone()))
+        }
+        Some(Deleted::ProcessDirectory { .. } | Deleted::Unknown { .. }) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;
