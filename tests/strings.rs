@@ -31,7 +31,7 @@ fn sightings(ran: &Ran) -> Told {
 /// What `grep` finds by an expression for such runs.
 fn by_grep(encoding: &str, evidence: &[&str]) -> Told {
     let encoding = format!("--encoding={}", encoding.replace("ascii", "utf-8"));
-    let question = ["grep", "--format=jsonl", "-C0", &encoding, "-e", r"[\t -~]{6,}"];
+    let question = ["grep", "--format=jsonl", "-C0", "--max-match=1M", &encoding, "-e", r"[\t -~]{6,}"];
     let ran = coldcase(&[&question, evidence].concat()).run(); // there may be none in UTF-16
     let of = |record: &Value| {
         let found = &record["match"];
@@ -50,7 +50,7 @@ fn strings_are_what_an_expression_for_them_finds() {
     for evidence in evidence {
         for encoding in ["ascii", "utf-16le", "utf-16be"] {
             let option = format!("--encoding={encoding}");
-            let question = ["strings", "--format=jsonl", "-n6", &option];
+            let question = ["strings", "--format=jsonl", "-n6", "--max-length=1M", &option];
             let ran = coldcase(&[&question, evidence].concat()).run().ends_with(0);
             assert!(sightings(&ran) == by_grep(encoding, evidence), "{evidence:?} {encoding}");
         }

@@ -55,6 +55,9 @@ pub struct Found<'f> {
 /// Takes strings; breaks when it wants no more.
 pub type Sink<'s> = Box<dyn FnMut(&Found<'_>) -> ControlFlow<()> + 's>;
 
+/// Strings over seams and who sees them, by segment, place in it, length and lane: what several processes see is one.
+type ByPlace = BTreeMap<(usize, u64, u64, usize), (Run, Vec<(Pid, VirtualAddress)>)>;
+
 /// The most bytes that are kept of runs at the ends of stretches.
 const HELD_MAX: usize = 64 << 20;
 /// How many are kept of each beyond that.
@@ -74,9 +77,6 @@ pub struct Strings<'s> {
     held: usize,
     is_stopped: bool,
 }
-
-/// Runs over seams by segment, place of the first byte, length and lane, with all who see them.
-type Joined = BTreeMap<(usize, u64, u64, usize), (Run, Vec<(Pid, VirtualAddress)>)>;
 
 impl std::fmt::Debug for Strings<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -185,7 +185,7 @@ impl<'s> Strings<'s> {
             }
         }
         views.values_mut().for_each(|list| list.sort_unstable());
-        let mut all = Joined::new();
+        let mut all: ByPlace = BTreeMap::new();
         let lanes = self.lanes();
         for (lane, (coding, _)) in lanes.iter().enumerate() {
             for (&space, list) in &views {
