@@ -155,7 +155,13 @@ pub fn read<'m, S: Sink>(
         }));
         memory = Some(answered.memory);
     } else if let Some(Beside { passenger, .. }) = reading.beside() {
-        case.evidence(id).pass_again(context, passenger)?;
+        match case.evidence(id).pass_again(context, passenger) {
+            // What came before the change was shown; what did not is told below.
+            Err(changed @ Error::Changed { .. }) => {
+                findings.gap("contents", case.evidence(id).name(), changed);
+            }
+            result => result?,
+        }
     }
     if context.cancelled() {
         return Err(Error::Cancelled);
