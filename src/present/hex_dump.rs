@@ -278,9 +278,9 @@ mod tests {
     fn bytes_that_are_not_there_stay_blank() {
         let text = dump(true, &[(0x1003, b"ab"), (0x1007, b"c"), (0x1010, b"def")]);
         let expected = [
-            "0000000000001000           61 62                                    |   ab           |",
-            "0000000000001000                       63                           |       c        |",
-            "0000000000001010  64 65 66                                          |def             |",
+            "0000000000001000           61 62                                   |   ab           |",
+            "0000000000001000                       63                          |       c        |",
+            "0000000000001010  64 65 66                                         |def             |",
         ];
         assert_eq!(text.lines().map(str::trim_end).collect::<Vec<_>>(), expected);
     }
