@@ -22,6 +22,7 @@ mod hostile_images;
 mod inspect;
 mod json_contract;
 mod list;
+mod memory_bound;
 mod naming;
 mod peer;
 mod rootfs;

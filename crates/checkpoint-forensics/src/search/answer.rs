@@ -46,7 +46,7 @@ impl Search {
     ) {
         let segment = &self.plan.segments[number];
         let (offset, len) = (segment.offset + hit.at, hit.text.len() as u64);
-        for view in &segment.views {
+        for view in self.plan.views_of(number) {
             let (pid, at) = (memory.spaces[view.space].pid, view.address + hit.at);
             if !lived(pid) || !decided.keeps(view.space, at, len) {
                 continue;

@@ -150,7 +150,7 @@ impl Question for Search {
         self.windows = self.plan.seams.iter().map(|seam| Window::new(len(seam))).collect();
         self.stretches.clear();
         self.found = Found::default();
-        self.plan.wants.clone()
+        std::mem::take(&mut self.plan.wants)
     }
 
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
