@@ -46,7 +46,9 @@ fn eight_times_the_memory_is_searched_in_the_same_memory() {
         let [small, large] = [SMALL, LARGE].map(|memory| {
             let worker = Worker { memory, needles: 100, ..Worker::default() };
             let path = directory.path().join(format!("{memory}-{packing:?}.tar"));
-            Archive::podman(&worker.checkpoint()).write_packed(packing, File::create(&path).unwrap()).unwrap();
+            Archive::podman(&worker.checkpoint())
+                .write_packed(packing, File::create(&path).unwrap())
+                .unwrap();
             peak_of_a_search(&path)
         });
         assert!(large <= small + SLACK, "{packing:?}: {small} KiB for 16 MiB, {large} KiB for 128 MiB");

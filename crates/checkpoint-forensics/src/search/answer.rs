@@ -9,8 +9,8 @@ use super::scan::Hit;
 use super::seams::{AtSeam, Decided};
 use super::{Match, Search};
 
-/// Matches by the place of their first byte, and their length: what several processes see is one.
-type ByPlace = BTreeMap<(ObjectId, u64, usize), Match>;
+/// Matches by the place of their first byte, and their bytes: what several processes see is one. Of two that begin at one place, each may go on in a page of its own.
+type ByPlace = BTreeMap<(ObjectId, u64, Vec<u8>), Match>;
 
 impl Search {
     /// The matches in the memory of the processes that lived, ordered by process and address.
@@ -51,7 +51,7 @@ impl Search {
             if !lived(pid) || !decided.keeps(view.space, at, len) {
                 continue;
             }
-            let one = found.entry((segment.object, offset, hit.text.len())).or_insert_with(|| {
+            let one = found.entry((segment.object, offset, hit.text.clone())).or_insert_with(|| {
                 let (mut before, mut after) = (hit.before.clone(), hit.after.clone());
                 self.widen(view.space, at, len, &mut before, &mut after);
                 one(memory, segment.object, offset, hit.text.clone(), before, after)
@@ -65,7 +65,7 @@ impl Search {
         let space = &memory.spaces[space];
         let stored = space.stored.within(address..address.saturating_add(1)).next();
         let Some(Place::Image(object, offset)) = stored.map(|part| part.place) else { return };
-        let key = (object, offset, text.len());
+        let key = (object, offset, text.clone());
         let one = found.entry(key).or_insert_with(|| one(memory, object, offset, text, before, after));
         one.sightings.push((space.pid, VirtualAddress(address)));
     }
