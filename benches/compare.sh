@@ -4,9 +4,10 @@
 # usage: benches/compare.sh DIRECTORY [ROUNDS]
 #
 # DIRECTORY holds big.tar (made by `cargo bench --bench make-archive`), big.tar.zst, big.tar.gz, big.pages (its largest
-# page image) and scattered.tar (made with --scattered). Each round runs every command once, so that a change of the machine's pace meets all of them; the
+# page image), scattered.tar (made with --scattered), 200k.tar and 400k.tar (--scattered of 782 and of 1564 MiB). Each round runs every command once, so that a change of the machine's pace meets all of them; the
 # table has medians over the rounds, and for each command the median of its ratio to another one of the same round.
-# COLDCASE, CHECKPOINTCTL, RG and TIME name the programs; those of CHECKPOINTCTL and RG that can't be run are left out.
+# COLDCASE, YARDSTICK (`cargo bench --bench yardstick --no-run` says where it is), CHECKPOINTCTL, RG and TIME name the programs; what can't be run is left out.
+# ONLY chooses rows: "plain", "scattered", "packed", "bounds" (what is promised of grep); all of them where it is not set.
 set -euo pipefail
 export LC_ALL=C
 
@@ -15,6 +16,7 @@ rounds=${2:-5}
 coldcase=${COLDCASE:-target/release/coldcase}
 checkpointctl=${CHECKPOINTCTL:-checkpointctl}
 rg=${RG:-rg}
+yardstick=${YARDSTICK:-yardstick}
 time=${TIME:-/usr/bin/time}
 needle=NEEDLE_big_
 expression='NEEDLE_[a-z]+_[0-9]{4}_SECRET'
@@ -96,10 +98,54 @@ scattered() {
     fi
 }
 
-plain
-scattered
-packed zst zstd -q
-packed gz gzip
+# What is promised of grep: each row beside its bound of the same round.
+bounds() {
+    local archive=$directory/big.tar pages=$directory/big.pages
+    if can_run "$rg"; then
+        row "rg -F --no-mmap (pages)" "rg -F --no-mmap (pages)" "$rg" -a -ob --no-mmap -F "$needle" "$pages"
+        row "grep -F: rg" "rg -F --no-mmap (pages)" "$coldcase" grep -F "$needle" "$archive"
+    fi
+    if can_run "$yardstick"; then
+        row "read + memmem (pages)" "read + memmem (pages)" "$yardstick" memmem "$needle" "$pages"
+    fi
+    row "grep -F: memmem" "read + memmem (pages)" "$coldcase" grep -F "$needle" "$archive"
+    row "grep cloud key" "grep -F: memmem" "$coldcase" grep 'AKIA[0-9A-Z]{16}' "$archive"
+    row "grep JWT" "grep -F: memmem" "$coldcase" grep 'eyJ[A-Za-z0-9_-]+\.eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+' "$archive"
+    row "grep PEM" "grep -F: memmem" "$coldcase" grep -- '-----BEGIN [A-Z ]*PRIVATE KEY-----' "$archive"
+    twenty
+    for ending in gz zst; do
+        if can_run "$yardstick"; then
+            row "unpack .$ending" "unpack .$ending" "$yardstick" unpack "$archive.$ending"
+        fi
+        row "grep -F: .$ending" "unpack .$ending" "$coldcase" grep -F "$needle" "$archive.$ending"
+    done
+    if [[ -e $directory/200k.tar && -e $directory/400k.tar ]]; then
+        row "grep -F, 200,000 entries" "grep -F, 200,000 entries" "$coldcase" grep -F "$needle" "$directory/200k.tar"
+        row "grep -F, 400,000 entries" "grep -F, 200,000 entries" "$coldcase" grep -F "$needle" "$directory/400k.tar"
+    fi
+}
+
+# Twenty texts at once, where grep takes them from a file.
+twenty() {
+    "$coldcase" grep --help | grep -q -e '-f, ' || return 0
+    local number
+    for number in {1..19}; do echo "NEEDLE_big_0$((number * 37 + 100))_SECRET"; done >"$work/twenty"
+    echo AKIAIOSFODNN7EXAMPLE >>"$work/twenty"
+    if can_run "$rg"; then
+        row "rg -F -f, twenty" "rg -F -f, twenty" "$rg" -a -ob --no-mmap -F -f "$work/twenty" "$directory/big.pages"
+    fi
+    row "grep -F -f, twenty" "rg -F -f, twenty" "$coldcase" grep -F -f "$work/twenty" "$directory/big.tar"
+}
+
+for rows in ${ONLY:-plain scattered packed bounds}; do
+    case $rows in
+        packed)
+            packed zst zstd -q
+            packed gz gzip
+            ;;
+        *) "$rows" ;;
+    esac
+done
 
 for ((round = 0; round <= rounds; round++)); do
     for number in "${!commands[@]}"; do

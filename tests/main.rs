@@ -23,6 +23,7 @@ mod inspect;
 mod json_contract;
 mod list;
 mod maps;
+mod memory_bound;
 mod memparse;
 mod naming;
 mod packed;

@@ -318,3 +318,25 @@ proptest! {
         }
     }
 }
+
+/// Two processes map one file privately, and one of them has written to its second page: what begins in the first page ends differently.
+#[test]
+fn what_begins_at_one_place_may_go_on_in_a_page_of_ones_own() {
+    let page = |edge: &[u8]| [edge, &vec![b' '; PAGE as usize - edge.len()]].concat();
+    let mut bytes = page(b"");
+    bytes[PAGE as usize - 2..].copy_from_slice(b"xa");
+    bytes.extend(page(b"aa"));
+    let object =
+        SharedObject::new(9, ObjectKind::Memfd("m".into()), 2, Pages::whole(2, Contents::given(bytes)));
+    let own =
+        Pages::new(vec![Run { first: 1, pages: 1, place: Place::Stored }], Contents::given(page(b"ba")));
+    let copy = Mapping::private_of(COPY, 2 * PAGE, 9, 0);
+    let checkpoint = Checkpoint::new()
+        .object(object)
+        .process(Process::new(1).mapping(copy.clone()))
+        .process(Process::new(2).mapping(copy.with(own)));
+    let archive = Archive::podman(&checkpoint).write(Vec::new()).unwrap();
+    let found = searched(&[archive], &Patterns::regex("xa[a-z]a", false).unwrap(), 1);
+    let at = COPY + PAGE - 2;
+    assert_eq!(found, BTreeSet::from([(1, at, b"xaaa".to_vec()), (2, at, b"xaba".to_vec())]));
+}

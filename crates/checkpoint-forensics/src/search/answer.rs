@@ -9,8 +9,8 @@ use super::scan::Hit;
 use super::seams::{AtSeam, Decided};
 use super::{Match, Search};
 
-/// Matches by the place of their first byte, their length and their needle: what several processes see is one.
-type ByPlace = BTreeMap<(ObjectId, u64, usize, usize), Match>;
+/// Matches by the place of their first byte, their bytes and their needle: what several processes see is one. Of two that begin at one place, each may go on in a page of its own.
+type ByPlace = BTreeMap<(ObjectId, u64, Vec<u8>, usize), Match>;
 
 impl Search {
     /// The matches in the memory of the processes that lived, ordered by process and address.
@@ -47,13 +47,13 @@ impl Search {
     ) {
         let segment = &self.plan.segments[number];
         let (offset, len) = (segment.offset + hit.at, hit.text.len() as u64);
-        for view in &segment.views {
+        for view in self.plan.views_of(number) {
             let (pid, at) = (memory.spaces[view.space].pid, view.address + hit.at);
             if !lived(pid) || !decided.keeps((hit.needle, view.space), at, len) {
                 continue;
             }
             let one =
-                found.entry((segment.object, offset, hit.text.len(), hit.needle)).or_insert_with(|| {
+                found.entry((segment.object, offset, hit.text.clone(), hit.needle)).or_insert_with(|| {
                     let (mut before, mut after) = (hit.before.clone(), hit.after.clone());
                     self.widen(view.space, at, len, &mut before, &mut after);
                     self.one(
@@ -73,7 +73,7 @@ impl Search {
         let space = &memory.spaces[space];
         let stored = space.stored.within(address..address.saturating_add(1)).next();
         let Some(Place::Image(object, offset)) = stored.map(|part| part.place) else { return };
-        let key = (object, offset, text.len(), needle);
+        let key = (object, offset, text.clone(), needle);
         let new = || self.one(memory, (object, offset), needle, (before, text, after), is_cut);
         let one = found.entry(key).or_insert_with(new);
         one.sightings.push((space.pid, VirtualAddress(address)));

@@ -147,8 +147,9 @@ impl Search {
     /// How many bytes of each process were searched, in the order of its address spaces. What a process sees at two addresses counts twice.
     pub fn searched(&self, memory: &Memory) -> Vec<u64> {
         let mut bytes = vec![0u64; memory.spaces.len()];
-        for (segment, came) in self.plan.segments.iter().zip(&self.came) {
-            segment.views.iter().for_each(|view| bytes[view.space] = bytes[view.space].saturating_add(*came));
+        for (segment, came) in self.came.iter().enumerate().take(self.plan.segments.len()) {
+            let add = |view: &plan::View| bytes[view.space] = bytes[view.space].saturating_add(*came);
+            self.plan.views_of(segment).iter().for_each(add);
         }
         bytes
     }
@@ -173,7 +174,7 @@ impl Question for Search {
         self.stretches.clear();
         self.came = vec![0; self.plan.segments.len()];
         self.found = Found::default();
-        self.plan.wants.clone()
+        std::mem::take(&mut self.plan.wants)
     }
 
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {

@@ -10,13 +10,14 @@ const WINDOWS_MAX: u64 = 256 << 20;
 /// The most views that are kept: 32 bytes each.
 const VIEWS_MAX: usize = 20_000_000;
 
-/// Bytes that lie in one piece in a page image, and all who see them: as a whole, each of them.
-#[derive(Clone, Debug)]
+/// Bytes that lie in one piece in a page image. Who sees them, as a whole, each of them: [`Plan::views_of`].
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment {
     pub(crate) object: ObjectId,
+    /// The first of its views: they are as many as there are up to those of the next segment.
+    first_view: u32,
     pub(crate) offset: u64,
     pub(crate) len: u64,
-    pub(crate) views: Vec<View>,
 }
 
 /// Who sees a segment.
@@ -59,6 +60,8 @@ pub(crate) struct Plan {
     /// The chosen addresses of each address space.
     chosen: Vec<Vec<Range<u64>>>,
     pub(crate) segments: Vec<Segment>,
+    /// Of all segments, one behind the other: a heap of single pages has hundreds of thousands, so that none has a list of its own.
+    views: Vec<View>,
     /// Ascending by process and address.
     pub(crate) seams: Vec<Seam>,
     /// For each want behind those of the segments: seam, and where in its window the bytes belong.
@@ -105,7 +108,7 @@ impl Plan {
             plan.chosen.push(chosen);
         }
         for (object, parts) in by_object {
-            plan.add_segments(object, parts, VIEWS_MAX);
+            plan.add_segments(object, parts);
         }
         plan.seams.sort_unstable_by_key(|seam| (seam.space, seam.at));
         plan.reach = reach.min(WINDOWS_MAX / 2 / (plan.seams.len() as u64).max(1));
@@ -120,33 +123,54 @@ impl Plan {
 
     /// Cuts an image wherever somebody's part begins or ends, so that what one process sees is never searched with what only another one sees.
     /// Where a part goes on over a cut there is a seam.
-    fn add_segments(&mut self, object: ObjectId, mut parts: Vec<Part>, most: usize) {
+    fn add_segments(&mut self, object: ObjectId, mut parts: Vec<Part>) {
+        parts.sort_unstable();
+        let is_shared = |pair: &[Part]| pair[1].offset < pair[0].offset + pair[0].len;
+        if parts.windows(2).any(is_shared) {
+            parts = self.cut(&parts);
+            parts.sort_unstable();
+        }
+        for Part { offset, len, view } in parts {
+            let is_known =
+                self.segments.last().is_some_and(|last| (last.object, last.offset) == (object, offset));
+            if !is_known {
+                // Bounded by the most views, which fit.
+                self.segments.push(Segment { object, first_view: self.views.len() as u32, offset, len });
+            }
+            self.views.push(view);
+        }
+    }
+
+    /// Parts that are seen as a whole by all who see any of it.
+    fn cut(&mut self, parts: &[Part]) -> Vec<Part> {
         let mut cuts: Vec<u64> =
             parts.iter().flat_map(|part| [part.offset, part.offset + part.len]).collect();
         cuts.sort_unstable();
         cuts.dedup();
-        parts.sort_unstable();
-        let mut segments: BTreeMap<u64, Segment> = BTreeMap::new();
-        let mut views = 0;
-        for Part { offset, len, view } in parts {
+        let mut pieces = Vec::with_capacity(parts.len());
+        for &Part { offset, len, view } in parts {
             let first = cuts.partition_point(|cut| *cut <= offset);
             let mut start = offset;
             for &end in cuts[first..].iter().take_while(|cut| **cut <= offset + len) {
-                views += 1;
-                if views > most {
+                if self.views.len() + pieces.len() == VIEWS_MAX {
                     self.is_cut = true;
-                    return;
+                    return pieces;
                 }
                 let view = View { address: view.address + (start - offset), ..view };
                 if start > offset {
                     self.seams.push(Seam::at(view));
                 }
-                let new = || Segment { object, offset: start, len: end - start, views: Vec::new() };
-                segments.entry(start).or_insert_with(new).views.push(view);
+                pieces.push(Part { offset: start, len: end - start, view });
                 start = end;
             }
         }
-        self.segments.extend(segments.into_values());
+        pieces
+    }
+
+    /// Who sees a segment.
+    pub(crate) fn views_of(&self, number: usize) -> &[View] {
+        let end = self.segments.get(number + 1).map_or(self.views.len(), |next| next.first_view as usize);
+        &self.views[self.segments[number].first_view as usize..end]
     }
 
     fn want_window(&mut self, number: usize, space: &AddressSpace) {

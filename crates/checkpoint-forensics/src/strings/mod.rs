@@ -18,7 +18,7 @@ pub use coding::Coding;
 use joined::{Joining, Placed};
 use run::{Bounds, Edges, Reader, Run};
 
-use crate::search::plan::{Plan, Segment};
+use crate::search::plan::Plan;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -118,9 +118,13 @@ impl<'s> Strings<'s> {
         Bounds { least: self.options.least.max(1), most: self.options.most }
     }
 
-    fn readers(&self, segment: &Segment) -> Vec<Reader> {
+    fn readers(&self, number: usize) -> Vec<Reader> {
+        let segment = &self.plan.segments[number];
         let has_seam = |at: &dyn Fn(u64) -> u64| {
-            segment.views.iter().any(|view| self.plan.seam_at(view.space, at(view.address)).is_some())
+            self.plan
+                .views_of(number)
+                .iter()
+                .any(|view| self.plan.seam_at(view.space, at(view.address)).is_some())
         };
         let holds = (has_seam(&|start| start), has_seam(&|start| start.saturating_add(segment.len)));
         // Units begin at even addresses or at odd ones, and pages at even ones.
@@ -159,7 +163,7 @@ impl<'s> Strings<'s> {
         let segment = &plan.segments[number];
         let sighting =
             |view: &crate::search::plan::View| (pids[view.space], VirtualAddress(view.address + run.start));
-        let mut sightings: Vec<_> = segment.views.iter().map(sighting).collect();
+        let mut sightings: Vec<_> = plan.views_of(number).iter().map(sighting).collect();
         sightings.sort_unstable();
         tell(
             sightings,
@@ -180,7 +184,7 @@ impl<'s> Strings<'s> {
         let mut segments: Vec<usize> = edges.keys().map(|&(segment, _)| segment).collect();
         segments.dedup();
         for number in segments {
-            for view in &self.plan.segments[number].views {
+            for view in self.plan.views_of(number) {
                 views.entry(view.space).or_default().push((view.address, number));
             }
         }
@@ -247,7 +251,7 @@ impl Question for Strings<'_> {
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
         let (mut readers, _) = match self.readers.remove(&want) {
             Some(begun) => begun,
-            None => (self.readers(&self.plan.segments[want]), 0),
+            None => (self.readers(want), 0),
         };
         let codings = self.lanes();
         for (reader, (coding, _)) in readers.iter_mut().zip(codings) {

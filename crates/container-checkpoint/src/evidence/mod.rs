@@ -4,6 +4,7 @@
 //! list of members ([`Index`]) and, for each member, where its contents are: at an offset, kept in memory, or only to be had in a pass.
 
 mod again;
+mod ahead;
 mod bytes;
 mod compression;
 mod directory;
@@ -44,6 +45,7 @@ use crate::context::{Context, Progress};
 use crate::error::{Error, Result};
 use crate::gap::Findings;
 use again::{Again, Stopped};
+use ahead::ahead;
 use compression::{Decoder, Peeked};
 use pass::Pass;
 use tar_header::looks_like_tar;
@@ -118,13 +120,11 @@ impl Evidence {
             pass.plain_tar(top, &bytes);
             return Ok(Self { name, source: Source::Addressable, index: pass.index }.with_linked(context));
         };
-        let index = first_pass(
-            &name,
-            &mut unpacked(&name, &bytes, compression, context)?,
-            Some(compression),
-            context,
-            passenger,
-        )?;
+        let mut stream = unpacked(&name, &bytes, compression, context)?;
+        let index = ahead(&mut stream, context.threads, |stream| {
+            first_pass(&name, stream, Some(compression), context, passenger)
+        })?;
+        drop(stream);
         Ok(Self { name, source: Source::Packed(bytes, compression), index }.with_linked(context))
     }
 
@@ -192,7 +192,8 @@ impl Evidence {
         let stopped = match &self.source {
             Source::Packed(bytes, compression) => {
                 context.repeated.fetch_max(bytes.len(), Ordering::Relaxed);
-                again.whole(&mut unpacked(&self.name, bytes, *compression, context)?)
+                let mut stream = unpacked(&self.name, bytes, *compression, context)?;
+                ahead(&mut stream, context.threads, |stream| again.whole(stream))
             }
             Source::Addressable => again.packed_layers(),
             Source::Once => return Err(Error::ReadOnce(self.name.clone())),

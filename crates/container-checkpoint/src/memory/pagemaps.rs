@@ -42,7 +42,7 @@ impl<'a> Pagemaps<'a> {
             // Overlaps are cut before parents are looked at: a hostile pagemap must not ask for the same pages again and again.
             let level = Extents::new(level);
             let more = level.iter().any(|extent| extent.place == Place::Missing(Missing::ParentNotGiven));
-            levels.push(level);
+            levels.push((level, more));
             if !more {
                 break;
             }
@@ -51,7 +51,11 @@ impl<'a> Pagemaps<'a> {
         // From the oldest to the newest: each level's parent pages are what the level below has at these addresses.
         let chain_ends = levels.len() == self.chain.len();
         let mut below: Option<Extents> = None;
-        while let Some(level) = levels.pop() {
+        while let Some((level, names_parent)) = levels.pop() {
+            if !names_parent {
+                below = Some(level);
+                continue;
+            }
             let resolved =
                 level.iter().flat_map(|extent| resolve(*extent, below.as_ref(), chain_ends)).collect();
             below = Some(Extents::new(resolved));
