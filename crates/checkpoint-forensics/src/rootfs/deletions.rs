@@ -92,6 +92,7 @@ mod tests {
             kind: MemberKind::File,
             size,
             holes: 0,
+            hole_map: None,
             mode,
             uid: 0,
             gid: 0,

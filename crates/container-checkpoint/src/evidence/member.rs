@@ -17,7 +17,7 @@ pub struct Member {
     /// How many of these bytes are holes that a sparse archive does not store.
     pub holes: u64,
     /// Where they are, if a sparse archive says so; see [`Member::hole_ranges`].
-    pub(crate) hole_map: Option<Arc<[Range<u64>]>>,
+    pub hole_map: Option<Arc<[Range<u64>]>>,
     /// Permission bits, set-uid, set-gid and sticky bit.
     pub mode: u32,
     /// The owner's number.
