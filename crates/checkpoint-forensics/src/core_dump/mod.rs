@@ -1,20 +1,25 @@
 //! ELF cores: each live process of a dump as a file that debuggers open.
 //!
 //! A core has the kernel's form. Its registers are those of the image, so a thread that CRIU stopped inside a system call stands before it, as it would after
-//! a restore. Memory is what the images hold and what is known to be zero; pages that are only in files, and what the evidence lost, are not in
+//! a restore; [`Options::undo_restart`] takes that back as far as it can be told. Memory is what the images hold and what is known to be zero; pages that are only in files, and what the evidence lost, are not in
 //! the core, and debuggers say so instead of showing zeros.
 
 mod absence;
+mod arch;
+mod debugger;
 mod elf;
 mod files_note;
 mod layout;
+mod looks;
 mod notes;
 mod output;
 mod prstatus;
 mod psinfo;
 mod question;
+mod record;
+mod source;
 mod subject;
-mod x86;
+mod warning;
 
 use std::path::PathBuf;
 
@@ -26,13 +31,16 @@ use container_checkpoint::memory::{self, Ride};
 use container_checkpoint::model::{Model, Process};
 
 pub use absence::{Absence, Absent};
+pub use arch::{Restart, Sign};
 pub use question::CoreDump;
+pub use source::Source;
 pub use subject::Refusal;
+pub use warning::Warning;
 
 use subject::Subject;
 
 /// What cores are asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Where they go, as `core.PID`. It is made if there is none.
     pub directory: PathBuf,
@@ -40,6 +48,14 @@ pub struct Options {
     pub pids: Vec<Pid>,
     /// Whether files of these names are replaced.
     pub overwrite: bool,
+    /// Whether interrupted system calls are shown as a debugger of the living process showed them, as far as it can be told.
+    pub undo_restart: bool,
+    /// Whether memory that the program asked to leave out of cores (`MADV_DONTDUMP`) is left out. The images hold it.
+    pub honour_dontdump: bool,
+    /// Whether `p_paddr` repeats the addresses, for tools that read a core as physical memory; else it is 0.
+    pub physical: bool,
+    /// The container's root file system, for `core.PID.gdb`: debuggers take code and symbols from there.
+    pub root: Option<PathBuf>,
 }
 
 /// The cores of a dump.
@@ -62,6 +78,10 @@ pub struct Written {
     pub path: PathBuf,
     /// Its length in bytes, holes included.
     pub bytes: u64,
+    /// The machine, as `uname -m` names it.
+    pub machine: &'static str,
+    /// What tells gdb everything at once, if there is such a file.
+    pub script: Option<PathBuf>,
     /// How many threads it has.
     pub threads: usize,
     /// Threads that are not in it, because their registers can't be had.
@@ -76,6 +96,14 @@ pub struct Written {
     pub auxv_was_cut: bool,
     /// Mappings of files that are not listed: the note of mapped files has room for 16 MiB.
     pub unnamed_mappings: usize,
+    /// Threads that were in system calls, which CRIU set back or ended.
+    pub restarts: Vec<Restart>,
+    /// Whether the core shows them as they were before.
+    pub restarts_taken_back: bool,
+    /// Bytes of mappings that the program asked to leave out of cores: in the core, unless the options honour that.
+    pub dontdump: u64,
+    /// Whether they are left out.
+    pub dontdump_left_out: bool,
 }
 
 /// A process without a core.
@@ -115,6 +143,25 @@ impl Options {
     pub fn path(&self, pid: Pid) -> PathBuf {
         self.directory.join(format!("core.{pid}"))
     }
+
+    /// What has no place in a core, as JSON.
+    pub fn record(&self, pid: Pid) -> PathBuf {
+        self.directory.join(format!("core.{pid}.json"))
+    }
+
+    /// What gdb is to be told about a core.
+    pub fn script(&self, pid: Pid) -> PathBuf {
+        self.directory.join(format!("core.{pid}.gdb"))
+    }
+
+    fn rules(&self) -> layout::Rules {
+        layout::Rules { honour_dontdump: self.honour_dontdump }
+    }
+
+    /// All files of a process.
+    fn paths(&self, pid: Pid) -> [PathBuf; 3] {
+        [self.path(pid), self.record(pid), self.script(pid)]
+    }
 }
 
 /// Writes the core of each process that the options choose, in one pass over the dump's pages.
@@ -137,7 +184,7 @@ pub fn write(
         candidates.iter().filter(|(_, subject)| subject.is_ok()).map(|(pid, _)| *pid).collect();
     if !options.overwrite
         && let Some(path) =
-            pids.iter().map(|pid| options.path(*pid)).find(|path| path.symlink_metadata().is_ok())
+            pids.iter().flat_map(|pid| options.paths(*pid)).find(|path| path.symlink_metadata().is_ok())
     {
         return Err(Error::Exists { path });
     }
