@@ -174,6 +174,54 @@ fn a_pipe_gives_the_same_core_as_a_file() {
 }
 
 #[test]
+fn one_core_goes_into_a_pipe_with_the_bytes_of_a_file() {
+    for name in
+        ["tiny.tar", "tiny.tar.zst", "redis.tar.zst", "aarch64-16k.tar.zst", "criu421-compat32.tar.zst"]
+    {
+        let archive = testdata(name);
+        let (directory, _) = dumped(&[&archive]);
+        let file = fs::read(directory.path().join("cores").join(names(&directory).first().unwrap())).unwrap();
+        let ran = coldcase(&["coredump", "-o-", &archive]).raw().run().ends_with(0);
+        assert!(ran.stdout == file, "{name}: {} and {} bytes", ran.stdout.len(), file.len());
+        let spool = directory.path().to_str().unwrap();
+        let spooled = coldcase(&["coredump", "-o-", "--spool", spool, "-"]).fed(fs::read(&archive).unwrap());
+        assert!(spooled.raw().run().ends_with(0).stdout == file, "{name}, from a pipe");
+        assert_eq!(fs::read_dir(spool).unwrap().count(), 1, "nothing stays");
+    }
+    let several = coldcase(&["coredump", "-o-", &testdata("counter.tar.zst")]).run();
+    assert!(several.stdout.is_empty() && several.stderr.contains("choose with --pid"), "{}", several.told());
+    let chosen = coldcase(&["coredump", "-o-", "-p3", &testdata("counter.tar.zst")]).raw().run().ends_with(0);
+    assert_eq!(Core::read(&chosen.stdout).threads(), [3]);
+}
+
+/// What is not there is not in the headers, though they go first.
+#[test]
+fn a_pipe_has_no_bytes_that_the_evidence_lost() {
+    let archive = testdata("pre-final.tar.zst");
+    let (directory, _) = dumped(&[&archive]);
+    let ran = coldcase(&["coredump", "-o-", &archive]).raw().run().ends_with(3);
+    assert!(ran.stdout == core(&directory, 1));
+}
+
+#[test]
+fn addresses_are_physical_ones_on_request_and_the_same_core_otherwise() {
+    let archive = testdata("tiny.tar");
+    let (plain, _) = dumped(&[&archive]);
+    let (physical, _) = dumped(&["--physical", &archive]);
+    let (plain, physical) = (core(&plain, 1), core(&physical, 1));
+    assert_eq!(plain.len(), physical.len());
+    let programs = |bytes: &[u8]| -> Vec<(u64, u64)> {
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let count = usize::from(u16::from_le_bytes([bytes[56], bytes[57]]));
+        (1..count).map(|index| 64 + index * 56).map(|at| (word(at + 16), word(at + 24))).collect()
+    };
+    assert!(programs(&plain).iter().all(|(_, physical)| *physical == 0));
+    assert!(programs(&physical).iter().all(|(virtual_, physical)| virtual_ == physical));
+    let end = |bytes: &[u8]| bytes[64 + 56 * programs(bytes).len()..].len();
+    assert!(plain[plain.len() - end(&plain)..][56..] == physical[physical.len() - end(&physical)..][56..]);
+}
+
+#[test]
 fn the_end_says_what_is_not_known_and_how_to_go_on() {
     let (directory, ran) = dumped(&[&testdata("counter.tar.zst")]);
     let ran = ran.ends_with(0);
@@ -181,7 +229,7 @@ fn the_end_says_what_is_not_known_and_how_to_go_on() {
     let script = directory.path().join("cores/core.1.gdb");
     assert!(text.ends_with(&format!("\nTo debug: gdb -x {}\n", script.display())), "{text}");
     assert!(
-        text.contains("What these cores can't know:\n  core.1, 2, 3: 3 threads were in system calls"),
+        text.contains("What these cores can't know:\n  core.1, 2, 3: 3 threads in system calls"),
         "{text}"
     );
     let script = fs::read_to_string(script).unwrap();

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Warning, Written};
+use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Unit, Warning, Written};
 use clap::{Args, ValueHint};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::evidence::split_path;
@@ -27,9 +27,15 @@ pub struct CoredumpArgs {
     #[command(flatten)]
     evidence: EvidenceArgs,
 
-    /// Where the cores go; made if there is none
+    /// Where the cores go; made if there is none. `-` writes the core of one process to standard output
     #[arg(long, short, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     output: PathBuf,
+
+    /// With `--output -`: where a temporary file may be made
+    ///
+    /// Needed when the evidence can be read only once, and when more than 64 MiB of shared memory would have to be kept.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    spool: Option<PathBuf>,
 
     /// Only this process; may be given several times
     #[arg(long, short, value_name = "PID")]
@@ -72,6 +78,9 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
         physical: args.physical,
         root: args.rootfs.clone(),
     };
+    if args.output.as_os_str() == "-" {
+        return write_to_stdout(session, args, options);
+    }
     // Several dumps have the same pids: each gets a directory of its own, whose name is known only when all is opened.
     let make = || CoreDump::new(options.clone(), &session.context);
     let (case, mut rides) = if args.evidence.names_one_dump() {
@@ -101,6 +110,45 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
             Err(error) => session.ui.error(Text::own(error)),
         }
     }
+    Ok(())
+}
+
+/// Writes one core to standard output, and all that is to be said about it to the other stream.
+fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, options: Options) -> Outcome {
+    if session.ui.stdout_is_terminal() {
+        anyhow::bail!("a core is no text for a terminal: send it into a file or a pipe");
+    }
+    let case = session.open(&args.evidence);
+    let chosen = session.chosen(&case, &args.evidence);
+    let [checkpoint] = chosen.as_slice() else {
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        anyhow::bail!("{} dumps were given, and a pipe takes one core", chosen.len());
+    };
+    let (model, mut findings) = checkpoint.model();
+    // With `-` as the directory, paths would seem to be files.
+    let options = Options { directory: PathBuf::new(), ..options };
+    let (context, spool) = (&session.context, args.spool.as_deref());
+    let mut out = session.ui.stdout();
+    let answer = match core_dump::stream(&case, checkpoint.id(), &model, context, &options, spool, &mut out) {
+        Ok(answer) => answer,
+        Err(error) => {
+            session.ui.error(Text::own(error));
+            return Ok(());
+        }
+    };
+    findings.extend(answer.findings.clone());
+    findings.extend(checkpoint.evidence_findings().clone());
+    findings.settle();
+    session.tell(checkpoint, &findings);
+    for written in &answer.written {
+        tell_absent(session, checkpoint, written);
+        for warning in written.warnings() {
+            session.ui.note(Text::own(warning));
+        }
+    }
+    tell_skipped(session, checkpoint, &model, &answer);
     Ok(())
 }
 
@@ -144,6 +192,12 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         session.ui.table(&table)?;
         print_end(session, &answer.written)?;
     }
+    tell_skipped(session, checkpoint, model, answer);
+    Ok(())
+}
+
+/// Who got no core, and why.
+fn tell_skipped(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answer: &Answer) {
     for skipped in &answer.skipped {
         let text = Text::evidence(checkpoint.full_name())
             .and(format_args!(": no core of process {}: ", skipped.pid));
@@ -161,7 +215,6 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         };
         session.ui.gap("cores", Text::evidence(checkpoint.full_name()), pids);
     }
-    Ok(())
 }
 
 /// What a core lacks although the evidence names it.
@@ -195,9 +248,12 @@ fn print_end(session: &Session<'_>, written: &[Written]) -> Outcome {
         session.ui.line("What these cores can't know:")?;
     }
     for (thing, pids) in things {
-        let amount = if thing.is_bytes { size_text(thing.amount) } else { thing.amount.to_string() };
+        let text = match thing.unit {
+            Unit::Bytes => format!("{} {}", size_text(thing.amount), thing.what),
+            Unit::Things(_) => thing.to_string(),
+        };
         let of = if written.len() > 1 { format!("{}: ", pids_text(&pids)) } else { String::new() };
-        session.ui.line(Text::own(format_args!("  {of}{amount} {}", thing.what)))?;
+        session.ui.line(Text::own(format_args!("  {of}{text}")))?;
     }
     if let Some(script) = written.iter().find_map(|core| core.script.as_deref()) {
         session.ui.line("")?;

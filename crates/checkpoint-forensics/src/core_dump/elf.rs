@@ -227,6 +227,11 @@ impl Headers<'_> {
             })),
         }
     }
+
+    /// Bytes that the section header takes; 0 when there is none.
+    pub(super) fn section_len(&self) -> u64 {
+        if self.needs_section() { self.machine.class.lengths()[2] as u64 } else { 0 }
+    }
 }
 
 /// `PF_*` of `PROT_*`: the same three bits the other way round.

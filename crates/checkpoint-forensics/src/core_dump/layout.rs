@@ -153,7 +153,7 @@ impl Layout {
                 }
                 Backing::NotCaptured => {
                     self.leave_out(first, mapping, piece);
-                    (Source::NotCaptured, false)
+                    (if is_kernels(mapping) { Source::Kernel } else { Source::NotCaptured }, false)
                 }
                 Backing::File(..) => {
                     self.leave_out(first, mapping, piece);
@@ -310,12 +310,13 @@ fn writes_zeros(mapping: &Mapping, pieces: &[Piece]) -> bool {
 
 /// Whether the program asked to leave a mapping out of cores. The kernel marks its own mappings so, too.
 pub(super) fn is_private_to_program(mapping: &Mapping) -> bool {
-    use MappingKind as Kind;
-    let is_kernels = matches!(
-        mapping.kind,
-        Kind::Vvar | Kind::Vsyscall | Kind::Uprobes | Kind::PacketRing | Kind::AioRing
-    );
-    mapping.was_advised(DONTDUMP) && !is_kernels
+    let is_ring = matches!(mapping.kind, MappingKind::PacketRing | MappingKind::AioRing);
+    mapping.was_advised(DONTDUMP) && !is_kernels(mapping) && !is_ring
+}
+
+/// Whether the kernel shows the mapping to all processes alike.
+fn is_kernels(mapping: &Mapping) -> bool {
+    matches!(mapping.kind, MappingKind::Vvar | MappingKind::Vsyscall | MappingKind::Uprobes)
 }
 
 /// Whether what CRIU leaves out of a mapping can be read by nobody: guards, beneath which the kernel keeps nothing, and the system-call page, which

@@ -1,6 +1,6 @@
 //! Memory that notes are made of: a process's arguments, and the code where its threads stand.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::arch::Restart;
@@ -14,7 +14,7 @@ const CODE: u64 = 2;
 #[derive(Clone, Debug)]
 pub(super) struct Looks {
     arguments: (Range<u64>, Vec<u8>),
-    code: HashMap<u64, Vec<u8>>,
+    code: BTreeMap<u64, Vec<u8>>,
 }
 
 impl Looks {

@@ -12,9 +12,11 @@ use object::pod::bytes_of;
 use object::{LittleEndian, U32};
 
 use super::arch::{CORE, Class, Restart};
+use super::layout::Layout;
+use super::looks::Looks;
 use super::prstatus::ThreadStatus;
 use super::subject::Subject;
-use super::{files_note, psinfo};
+use super::{Options, files_note, psinfo};
 
 /// Length of `siginfo_t` in bytes.
 const SIGINFO: usize = 128;
@@ -30,6 +32,20 @@ pub(super) struct Facts<'a> {
     pub(super) arguments: &'a [u8],
     /// Interrupted calls that are to be shown as they were before CRIU.
     pub(super) taken_back: &'a [Restart],
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(
+        subject: &'a Subject<'a>,
+        model: &'a Model,
+        layout: &Layout,
+        looks: &'a Looks,
+        restarts: &'a [Restart],
+        options: &Options,
+    ) -> Self {
+        let taken_back = if options.undo_restart { restarts } else { &[] };
+        Self { subject, model, page: layout.page, arguments: looks.arguments(), taken_back }
+    }
 }
 
 /// Writes all notes. Returns how many mappings had no room in `NT_FILE`.

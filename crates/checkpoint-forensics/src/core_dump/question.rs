@@ -12,14 +12,13 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
 
-use super::elf::Headers;
+use super::frame::Frame;
 use super::layout::Layout;
 use super::looks::Looks;
 use super::notes::Facts;
 use super::output::Outputs;
-use super::source::Source;
 use super::subject::{Refusal, Subject};
-use super::{Error, Options, Skipped, Written, debugger, layout, notes, record};
+use super::{Error, Options, Skipped, Written, debugger, notes, record};
 
 /// How much is written at once, in bytes; between two writes is looked at whether to stop. Larger writes cost five times as much where the
 /// kernel takes large folios of fresh memory for them.
@@ -171,57 +170,19 @@ impl Core {
                 outputs.read(output, at, &mut bytes[from..])?;
             }
         }
+        let frame = Frame::new(subject, model, layout, options).map_err(|source| {
+            let path = options.path(self.pid);
+            Error::Write { path, source }
+        })?;
         let restarts = looks.interrupted(subject);
-        let taken_back = if options.undo_restart { restarts.as_slice() } else { &[] };
-        let (page, arguments) = (layout.page, looks.arguments());
-        let facts = Facts { subject, model, page, arguments, taken_back };
+        outputs.write(output, 0, |out| frame.write_head(out, layout))?;
+        outputs.write(output, frame.notes.0, |out| {
+            notes::write(out, Facts::new(subject, model, layout, &looks, &restarts, options))
+        })?;
+        outputs.write(output, frame.behind_notes(), |out| frame.write_tail(out, layout))?;
 
-        let notes_at = layout.memory_end.next_multiple_of(4);
-        let (unnamed_mappings, notes_end) =
-            outputs.write(output, notes_at, |out| notes::write(out, facts))?;
-        // Memory that did not come splits segments, and there may be more program headers than was thought.
-        let class = subject.machine.class;
-        let headers_len = class.headers_len(layout.segments.len());
-        let has_room = headers_len <= layout.memory_at;
-        let behind = notes_end.next_multiple_of(8);
-        let mut headers = Headers {
-            machine: subject.machine,
-            page,
-            segments: &layout.segments,
-            physical: options.physical,
-            notes: (notes_at, notes_end - notes_at),
-            programs_at: if has_room { class.programs_at() } else { behind },
-            section_at: behind,
-        };
-        let ((), programs_end) =
-            outputs.write(output, headers.programs_at, |out| headers.write_programs(out))?;
-        let mut bytes = notes_end.max(programs_end);
-        if headers.needs_section() {
-            headers.section_at = bytes.next_multiple_of(8);
-            ((), bytes) = outputs.write(output, headers.section_at, |out| headers.write_section(out))?;
-        }
-        outputs.write(output, 0, |out| headers.write_file_header(out))?;
-
-        let advised = subject.map.mappings.iter().filter(|mapping| layout::is_private_to_program(mapping));
-        let mut written = Written {
-            pid: self.pid,
-            path: options.path(self.pid),
-            bytes,
-            machine: subject.machine.name,
-            script: Some(options.script(self.pid)),
-            threads: subject.threads.len(),
-            threads_without_registers: subject.without_registers.clone(),
-            absent: layout.absent.clone(),
-            left_to_files: layout.left_out(Source::File),
-            not_captured: layout.left_out(Source::NotCaptured),
-            auxv_was_cut: !subject.map.auxv.complete,
-            unnamed_mappings,
-            restarts_taken_back: options.undo_restart && !restarts.is_empty(),
-            restarts: Vec::new(),
-            dontdump_left_out: options.honour_dontdump,
-            dontdump: advised.fold(0, |sum, mapping| sum.saturating_add(mapping.len())),
-        };
-        written.restarts = restarts;
+        let mut written = frame.written(subject, layout, restarts, options);
+        written.script = Some(options.script(self.pid));
         self.beside = [options.record(self.pid), options.script(self.pid)]
             .into_iter()
             .map(|path| outputs.add(path, 0))

@@ -14,8 +14,10 @@ pub enum Source {
     Zero,
     /// A page of a file that was not written to. The core leaves it to the file.
     File,
-    /// Left out by CRIU's rules, so that nothing of it is known.
+    /// Left out by CRIU's rules, so that nothing of it is known: rings, pages for lazy restore.
     NotCaptured,
+    /// What the kernel shows to all processes and CRIU never keeps: `[vvar]`, `[vsyscall]`.
+    Kernel,
     /// Named by the evidence and not to be had.
     Absent,
     /// Left out on request, since the program asked for that with `MADV_DONTDUMP`.
@@ -32,6 +34,7 @@ impl Source {
             Self::Zero => "zero",
             Self::File => "file",
             Self::NotCaptured => "not_captured",
+            Self::Kernel => "kernel",
             Self::Absent => "absent",
             Self::DontDump => "dontdump",
         }

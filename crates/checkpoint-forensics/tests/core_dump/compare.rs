@@ -30,12 +30,12 @@ pub const LAYOUT: [u8; 25] =
 pub const VALUES: [u8; 10] = [6, 7, 8, 18, 24, 25, 26, 27, 33, 34];
 
 pub const POINTS: [Point; 35] = [
-    Point { number: 1, differs: |pair| unequal("header", pair, |core| identity(core)) },
+    Point { number: 1, differs: |pair| unequal("header", pair, identity) },
     // Reading a core says whether it is well formed, or fails.
     Point { number: 2, differs: |_| Vec::new() },
-    Point { number: 3, differs: |pair| unequal("notes", pair, |core| order(core)) },
+    Point { number: 3, differs: |pair| unequal("notes", pair, order) },
     Point { number: 4, differs: sizes },
-    Point { number: 5, differs: |pair| unequal("threads", pair, |core| tids(core)) },
+    Point { number: 5, differs: |pair| unequal("threads", pair, tids) },
     Point { number: 6, differs: |pair| registers(pair, |name| !is_result(name) && !name.ends_with("base")) },
     Point { number: 7, differs: |pair| registers(pair, is_result) },
     Point { number: 8, differs: |pair| registers(pair, |name| name.ends_with("base")) },
