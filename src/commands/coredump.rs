@@ -4,14 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Written};
+use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Unit, Warning, Written};
 use clap::{Args, ValueHint};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::evidence::split_path;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::model::Model;
 
-use crate::present::bytes::{count_text, size_text};
+use crate::present::bytes::size_text;
 use crate::present::cell::Cell;
 use crate::present::table::{Column, Table};
 use crate::present::text::Text;
@@ -19,17 +19,23 @@ use crate::session::{EvidenceArgs, Outcome, Session};
 
 /// Write ELF cores of the processes, for gdb and other debuggers
 ///
-/// Each live process of x86-64 becomes `core.PID`: registers as in the images, threads, auxiliary vector, mapped files, and all memory that the images hold. What they don't hold
-/// is not in the core, and a debugger says so instead of showing zeros; pages of files that were never written to come from the files themselves (give
-/// gdb the container's root with `set sysroot`). Cores are the memory of the victim: they are readable to you alone.
+/// Each live process of x86-64 (32-bit ones too) and aarch64 becomes `core.PID` in the kernel's form: registers, threads, auxiliary vector, mapped files, and all memory that the images hold.
+/// What they don't hold is not in the core; pages of files that were never written to come from the files themselves (`--rootfs`). Beside it, `core.PID.gdb` tells gdb what it has to
+/// know, and `core.PID.json` what a core can't say. Cores are the memory of the victim: they are readable to you alone.
 #[derive(Args, Debug)]
 pub struct CoredumpArgs {
     #[command(flatten)]
     evidence: EvidenceArgs,
 
-    /// Where the cores go; made if there is none
+    /// Where the cores go; made if there is none. `-` writes the core of one process to standard output
     #[arg(long, short, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
     output: PathBuf,
+
+    /// With `--output -`: where a temporary file may be made
+    ///
+    /// Needed when the evidence can be read only once, and when more than 64 MiB of shared memory would have to be kept.
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    spool: Option<PathBuf>,
 
     /// Only this process; may be given several times
     #[arg(long, short, value_name = "PID")]
@@ -38,6 +44,27 @@ pub struct CoredumpArgs {
     /// Replace cores that exist
     #[arg(long)]
     force: bool,
+
+    /// The container's root file system, for gdb to take code and symbols from
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    rootfs: Option<PathBuf>,
+
+    /// Show interrupted system calls as a debugger of the living process did
+    ///
+    /// CRIU sets a thread in a system call back before it, so that it is made again after a restore. What the kernel had returned (ERESTARTSYS and its kin) is lost;
+    /// it follows from the call in all but rare cases.
+    #[arg(long)]
+    undo_restart: bool,
+
+    /// Leave out memory that programs asked to leave out of cores
+    ///
+    /// That is MADV_DONTDUMP: keys and passwords, often. The images hold it, and so do cores unless this is given.
+    #[arg(long)]
+    honour_dontdump: bool,
+
+    /// Repeat addresses as physical ones, for readers of physical memory such as Volatility
+    #[arg(long)]
+    physical: bool,
 }
 
 pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
@@ -46,7 +73,14 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
         directory: args.output.clone(),
         pids: args.pid.iter().copied().map(Pid).collect(),
         overwrite: args.force,
+        undo_restart: args.undo_restart,
+        honour_dontdump: args.honour_dontdump,
+        physical: args.physical,
+        root: args.rootfs.clone(),
     };
+    if args.output.as_os_str() == "-" {
+        return write_to_stdout(session, args, options);
+    }
     // Several dumps have the same pids: each gets a directory of its own, whose name is known only when all is opened.
     let make = || CoreDump::new(options.clone(), &session.context);
     let (case, mut rides) = if args.evidence.names_one_dump() {
@@ -76,6 +110,45 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
             Err(error) => session.ui.error(Text::own(error)),
         }
     }
+    Ok(())
+}
+
+/// Writes one core to standard output, and all that is to be said about it to the other stream.
+fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, options: Options) -> Outcome {
+    if session.ui.stdout_is_terminal() {
+        anyhow::bail!("a core is no text for a terminal: send it into a file or a pipe");
+    }
+    let case = session.open(&args.evidence);
+    let chosen = session.chosen(&case, &args.evidence);
+    let [checkpoint] = chosen.as_slice() else {
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        anyhow::bail!("{} dumps were given, and a pipe takes one core", chosen.len());
+    };
+    let (model, mut findings) = checkpoint.model();
+    // With `-` as the directory, paths would seem to be files.
+    let options = Options { directory: PathBuf::new(), ..options };
+    let (context, spool) = (&session.context, args.spool.as_deref());
+    let mut out = session.ui.stdout();
+    let answer = match core_dump::stream(&case, checkpoint.id(), &model, context, &options, spool, &mut out) {
+        Ok(answer) => answer,
+        Err(error) => {
+            session.ui.error(Text::own(error));
+            return Ok(());
+        }
+    };
+    findings.extend(answer.findings.clone());
+    findings.extend(checkpoint.evidence_findings().clone());
+    findings.settle();
+    session.tell(checkpoint, &findings);
+    for written in &answer.written {
+        tell_absent(session, checkpoint, written);
+        for warning in written.warnings() {
+            session.ui.note(Text::own(warning));
+        }
+    }
+    tell_skipped(session, checkpoint, &model, &answer);
     Ok(())
 }
 
@@ -117,10 +190,14 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
     }
     if !table.is_empty() {
         session.ui.table(&table)?;
+        print_end(session, &answer.written)?;
     }
-    if answer.written.iter().any(|written| written.auxv_was_cut) {
-        session.ui.note("CRIU keeps 22 entries of an auxiliary vector: `info auxv` may lack the last ones");
-    }
+    tell_skipped(session, checkpoint, model, answer);
+    Ok(())
+}
+
+/// Who got no core, and why.
+fn tell_skipped(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answer: &Answer) {
     for skipped in &answer.skipped {
         let text = Text::evidence(checkpoint.full_name())
             .and(format_args!(": no core of process {}: ", skipped.pid));
@@ -138,7 +215,6 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         };
         session.ui.gap("cores", Text::evidence(checkpoint.full_name()), pids);
     }
-    Ok(())
 }
 
 /// What a core lacks although the evidence names it.
@@ -151,10 +227,47 @@ fn tell_absent(session: &Session<'_>, checkpoint: &Checkpoint<'_>, written: &Wri
     for tid in &written.threads_without_registers {
         session.ui.gap(Text::own(format_args!("thread {tid}")), place(), "its registers can't be had");
     }
-    if written.unnamed_mappings > 0 {
-        let count = count_text(written.unnamed_mappings as u64, "mapping is", "mappings are");
-        session
-            .ui
-            .note(place().and(format_args!(": {count} not in the list of mapped files, which is full")));
+}
+
+/// What could not be known, each thing once for all cores, and how to go on.
+fn print_end(session: &Session<'_>, written: &[Written]) -> Outcome {
+    let mut things: Vec<(Warning, Vec<Pid>)> = Vec::new();
+    for (pid, warning) in
+        written.iter().flat_map(|core| core.warnings().into_iter().map(|warning| (core.pid, warning)))
+    {
+        match things.iter_mut().find(|(thing, _)| thing.what == warning.what) {
+            Some((thing, pids)) => {
+                thing.amount = thing.amount.saturating_add(warning.amount);
+                pids.push(pid);
+            }
+            None => things.push((warning, vec![pid])),
+        }
     }
+    if !things.is_empty() {
+        session.ui.line("")?;
+        session.ui.line("What these cores can't know:")?;
+    }
+    for (thing, pids) in things {
+        let text = match thing.unit {
+            Unit::Bytes => format!("{} {}", size_text(thing.amount), thing.what),
+            Unit::Things(_) => thing.to_string(),
+        };
+        let of = if written.len() > 1 { format!("{}: ", pids_text(&pids)) } else { String::new() };
+        session.ui.line(Text::own(format_args!("  {of}{text}")))?;
+    }
+    if let Some(script) = written.iter().find_map(|core| core.script.as_deref()) {
+        session.ui.line("")?;
+        session.ui.line(Text::own("To debug: gdb -x ").and(Text::name(script)))?;
+    }
+    Ok(())
+}
+
+/// The first few processes.
+fn pids_text(pids: &[Pid]) -> String {
+    const SHOWN: usize = 6;
+    let mut text: Vec<String> = pids.iter().take(SHOWN).map(Pid::to_string).collect();
+    if pids.len() > SHOWN {
+        text.push(format!("and {} more", pids.len() - SHOWN));
+    }
+    format!("core.{}", text.join(", "))
 }

@@ -23,6 +23,8 @@ pub enum Absence {
     Unknown,
     /// The page image ends before them, or is not in the evidence.
     ImageEndsEarly,
+    /// A core of a 32-bit process has no such addresses.
+    BeyondAddresses,
 }
 
 impl Absence {
@@ -32,6 +34,7 @@ impl Absence {
             Self::NotStored(missing) => missing.why(),
             Self::Unknown => "not known: what the images would hold of it can't be told",
             Self::ImageEndsEarly => "the page image ends before them, or is not in the evidence",
+            Self::BeyondAddresses => "above the highest address of a 32-bit process",
         }
     }
 }

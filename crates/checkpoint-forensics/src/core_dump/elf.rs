@@ -3,27 +3,27 @@
 use std::io::{self, Write};
 
 use object::elf::{
-    ELFCLASS64, ELFDATA2LSB, ELFMAG, ELFOSABI_SYSV, EM_X86_64, ET_CORE, EV_CURRENT, FileFlags, FileHeader64,
-    Ident, PN_XNUM, PT_LOAD, PT_NOTE, ProgramFlags, ProgramHeader64, SHT_NULL, SectionFlags, SectionHeader64,
-    SymbolSection,
+    ELFCLASS32, ELFCLASS64, ELFDATA2LSB, ELFMAG, ELFOSABI_SYSV, ET_CORE, EV_CURRENT, FileFlags, FileHeader32,
+    FileHeader64, Ident, PN_XNUM, PT_LOAD, PT_NOTE, ProgramFlags, ProgramHeader32, ProgramHeader64,
+    ProgramType, SHT_NULL, SectionFlags, SectionHeader32, SectionHeader64, SymbolSection,
 };
 use object::pod::bytes_of;
 use object::{LittleEndian, U16, U32, U64};
 
-use super::layout::{PAGE, Segment};
-
-/// Length of the file header in bytes.
-const FILE_HEADER: u64 = size_of::<FileHeader64<LittleEndian>>() as u64;
-/// Length of a program header in bytes.
-const PROGRAM_HEADER: u64 = size_of::<ProgramHeader64<LittleEndian>>() as u64;
-/// Length of a section header in bytes.
-pub(super) const SECTION_HEADER: u64 = size_of::<SectionHeader64<LittleEndian>>() as u64;
+use super::arch::{Class, Machine};
+use super::layout::Segment;
 
 /// What the headers have to say.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Headers<'a> {
+    /// The machine.
+    pub(super) machine: &'static Machine,
+    /// Bytes in a page.
+    pub(super) page: u64,
     /// What becomes `PT_LOAD`.
     pub(super) segments: &'a [Segment],
+    /// Whether `p_paddr` repeats the addresses, for readers of physical memory; else it is 0.
+    pub(super) physical: bool,
     /// Offset and length of the notes, in bytes.
     pub(super) notes: (u64, u64),
     /// Offset of the program headers: directly behind the file header, or anywhere if there was no room for all.
@@ -32,18 +32,47 @@ pub(super) struct Headers<'a> {
     pub(super) section_at: u64,
 }
 
-/// Length of the file header and all program headers of a core, in bytes.
-pub(super) fn headers_len(segments: usize) -> u64 {
-    FILE_HEADER + programs_len(segments)
+impl Class {
+    /// Length of the file header, of a program header, of a section header, in bytes.
+    fn lengths(self) -> [usize; 3] {
+        type E = LittleEndian;
+        match self {
+            Self::Elf32 => [
+                size_of::<FileHeader32<E>>(),
+                size_of::<ProgramHeader32<E>>(),
+                size_of::<SectionHeader32<E>>(),
+            ],
+            Self::Elf64 => [
+                size_of::<FileHeader64<E>>(),
+                size_of::<ProgramHeader64<E>>(),
+                size_of::<SectionHeader64<E>>(),
+            ],
+        }
+    }
+
+    /// Length of the file header, in bytes: where program headers stand if they have room there.
+    pub(super) fn programs_at(self) -> u64 {
+        self.lengths()[0] as u64
+    }
+
+    /// Length of the file header and all program headers of a core, in bytes.
+    pub(super) fn headers_len(self, segments: usize) -> u64 {
+        let [file, program, _] = self.lengths().map(|len| len as u64);
+        file + program.saturating_mul(segments as u64 + 1)
+    }
 }
 
-/// Length of all program headers, in bytes.
-pub(super) fn programs_len(segments: usize) -> u64 {
-    PROGRAM_HEADER.saturating_mul(segments as u64 + 1)
+/// The words of a program header.
+struct Program {
+    kind: ProgramType,
+    flags: ProgramFlags,
+    offset: u64,
+    address: u64,
+    physical: u64,
+    stored: u64,
+    len: u64,
+    align: u64,
 }
-
-/// The offset of program headers that stand directly behind the file header.
-pub(super) const PROGRAMS_AT: u64 = FILE_HEADER;
 
 impl Headers<'_> {
     fn count(&self) -> u64 {
@@ -58,87 +87,150 @@ impl Headers<'_> {
     /// Writes the file header.
     pub(super) fn write_file_header(&self, out: &mut dyn Write) -> io::Result<()> {
         let extended = self.needs_section();
-        let header = FileHeader64::<LittleEndian> {
-            e_ident: Ident {
-                magic: ELFMAG,
-                class: ELFCLASS64,
-                data: ELFDATA2LSB,
-                version: EV_CURRENT,
-                os_abi: ELFOSABI_SYSV,
-                abi_version: 0,
-                padding: [0; 7],
-            },
-            e_type: ET_CORE.into(),
-            e_machine: EM_X86_64.into(),
-            e_version: U32::new(LittleEndian, u32::from(EV_CURRENT.0)),
-            e_entry: word(0),
-            e_phoff: word(self.programs_at),
-            e_shoff: word(if extended { self.section_at } else { 0 }),
-            e_flags: FileFlags(0).into(),
-            e_ehsize: half(FILE_HEADER as u16),
-            e_phentsize: half(PROGRAM_HEADER as u16),
-            e_phnum: half(if extended { PN_XNUM } else { self.count() as u16 }),
-            e_shentsize: half(if extended { SECTION_HEADER as u16 } else { 0 }),
-            e_shnum: half(u16::from(extended)),
-            e_shstrndx: SymbolSection(0).into(),
+        let [file, program, section] = self.machine.class.lengths().map(|len| half(len as u16));
+        let class = match self.machine.class {
+            Class::Elf32 => ELFCLASS32,
+            Class::Elf64 => ELFCLASS64,
         };
-        out.write_all(bytes_of(&header))
+        let e_ident = Ident {
+            magic: ELFMAG,
+            class,
+            data: ELFDATA2LSB,
+            version: EV_CURRENT,
+            os_abi: ELFOSABI_SYSV,
+            abi_version: 0,
+            padding: [0; 7],
+        };
+        let section_at = if extended { self.section_at } else { 0 };
+        let e_phnum = half(if extended { PN_XNUM } else { self.count() as u16 });
+        let e_shentsize = if extended { section } else { half(0) };
+        let e_version = number(u32::from(EV_CURRENT.0));
+        match self.machine.class {
+            Class::Elf32 => out.write_all(bytes_of(&FileHeader32::<LittleEndian> {
+                e_ident,
+                e_type: ET_CORE.into(),
+                e_machine: self.machine.number.into(),
+                e_version,
+                e_entry: number(0),
+                e_phoff: number(self.programs_at as u32),
+                e_shoff: number(section_at as u32),
+                e_flags: FileFlags(0).into(),
+                e_ehsize: file,
+                e_phentsize: program,
+                e_phnum,
+                e_shentsize,
+                e_shnum: half(u16::from(extended)),
+                e_shstrndx: SymbolSection(0).into(),
+            })),
+            Class::Elf64 => out.write_all(bytes_of(&FileHeader64::<LittleEndian> {
+                e_ident,
+                e_type: ET_CORE.into(),
+                e_machine: self.machine.number.into(),
+                e_version,
+                e_entry: word(0),
+                e_phoff: word(self.programs_at),
+                e_shoff: word(section_at),
+                e_flags: FileFlags(0).into(),
+                e_ehsize: file,
+                e_phentsize: program,
+                e_phnum,
+                e_shentsize,
+                e_shnum: half(u16::from(extended)),
+                e_shstrndx: SymbolSection(0).into(),
+            })),
+        }
     }
 
     /// Writes the program headers: the notes, then memory in the order of addresses.
     pub(super) fn write_programs(&self, out: &mut dyn Write) -> io::Result<()> {
-        let (offset, len) = self.notes;
-        let notes = ProgramHeader64::<LittleEndian> {
-            p_type: PT_NOTE.into(),
-            p_flags: ProgramFlags(0).into(),
-            p_offset: word(offset),
-            p_vaddr: word(0),
-            p_paddr: word(0),
-            p_filesz: word(len),
-            p_memsz: word(0),
-            p_align: word(4),
-        };
-        out.write_all(bytes_of(&notes))?;
-        let mut end = PAGE;
+        let (offset, stored) = self.notes;
+        let (kind, flags) = (PT_NOTE, ProgramFlags(0));
+        self.program(
+            out,
+            Program { kind, flags, offset, address: 0, physical: 0, stored, len: 0, align: 4 },
+        )?;
+        let mut end = self.page;
         for segment in self.segments {
-            let load = load(segment, end);
-            end = load.p_offset.get(LittleEndian) + load.p_filesz.get(LittleEndian);
-            out.write_all(bytes_of(&load))?;
+            // One without bytes gets the offset where they would have been, as the kernel's have: it must agree with the address modulo the page size.
+            let nothing_at = end.next_multiple_of(self.page) + segment.start % self.page;
+            let offset = segment.at.unwrap_or(nothing_at);
+            end = offset + segment.stored;
+            let program = Program {
+                kind: PT_LOAD,
+                flags: program_flags(segment.protection),
+                offset,
+                address: segment.start,
+                physical: if self.physical { segment.start } else { 0 },
+                stored: segment.stored,
+                len: segment.len,
+                align: self.page,
+            };
+            self.program(out, program)?;
         }
         Ok(())
     }
 
+    fn program(&self, out: &mut dyn Write, program: Program) -> io::Result<()> {
+        let Program { kind, flags, offset, address, physical, stored, len, align } = program;
+        let short = |value: u64| number(value as u32);
+        match self.machine.class {
+            Class::Elf32 => out.write_all(bytes_of(&ProgramHeader32::<LittleEndian> {
+                p_type: kind.into(),
+                p_offset: short(offset),
+                p_vaddr: short(address),
+                p_paddr: short(physical),
+                p_filesz: short(stored),
+                p_memsz: short(len),
+                p_flags: flags.into(),
+                p_align: short(align),
+            })),
+            Class::Elf64 => out.write_all(bytes_of(&ProgramHeader64::<LittleEndian> {
+                p_type: kind.into(),
+                p_flags: flags.into(),
+                p_offset: word(offset),
+                p_vaddr: word(address),
+                p_paddr: word(physical),
+                p_filesz: word(stored),
+                p_memsz: word(len),
+                p_align: word(align),
+            })),
+        }
+    }
+
     /// Writes the section header whose `sh_info` is the number of program headers.
     pub(super) fn write_section(&self, out: &mut dyn Write) -> io::Result<()> {
-        let header = SectionHeader64::<LittleEndian> {
-            sh_name: number(0),
-            sh_type: SHT_NULL.into(),
-            sh_flags: SectionFlags(0).into(),
-            sh_addr: word(0),
-            sh_offset: word(0),
-            sh_size: word(1),
-            sh_link: number(0),
-            sh_info: number(u32::try_from(self.count()).unwrap_or(u32::MAX)),
-            sh_addralign: word(0),
-            sh_entsize: word(0),
-        };
-        out.write_all(bytes_of(&header))
+        let sh_info = number(u32::try_from(self.count()).unwrap_or(u32::MAX));
+        match self.machine.class {
+            Class::Elf32 => out.write_all(bytes_of(&SectionHeader32::<LittleEndian> {
+                sh_name: number(0),
+                sh_type: SHT_NULL.into(),
+                sh_flags: U32::default(),
+                sh_addr: number(0),
+                sh_offset: number(0),
+                sh_size: number(1),
+                sh_link: number(0),
+                sh_info,
+                sh_addralign: number(0),
+                sh_entsize: number(0),
+            })),
+            Class::Elf64 => out.write_all(bytes_of(&SectionHeader64::<LittleEndian> {
+                sh_name: number(0),
+                sh_type: SHT_NULL.into(),
+                sh_flags: SectionFlags(0).into(),
+                sh_addr: word(0),
+                sh_offset: word(0),
+                sh_size: word(1),
+                sh_link: number(0),
+                sh_info,
+                sh_addralign: word(0),
+                sh_entsize: word(0),
+            })),
+        }
     }
-}
 
-/// A segment's program header. One without bytes gets the offset where they would have been, as the kernel's have: it must agree with the address
-/// modulo the page size.
-fn load(segment: &Segment, end: u64) -> ProgramHeader64<LittleEndian> {
-    let nothing_at = end.next_multiple_of(PAGE) + segment.start % PAGE;
-    ProgramHeader64 {
-        p_type: PT_LOAD.into(),
-        p_flags: program_flags(segment.protection).into(),
-        p_offset: word(segment.at.unwrap_or(nothing_at)),
-        p_vaddr: word(segment.start),
-        p_paddr: word(0),
-        p_filesz: word(if segment.at.is_some() { segment.len } else { 0 }),
-        p_memsz: word(segment.len),
-        p_align: word(PAGE),
+    /// Bytes that the section header takes; 0 when there is none.
+    pub(super) fn section_len(&self) -> u64 {
+        if self.needs_section() { self.machine.class.lengths()[2] as u64 } else { 0 }
     }
 }
 
@@ -161,18 +253,22 @@ fn word(value: u64) -> U64<LittleEndian> {
 
 #[cfg(test)]
 mod tests {
+    use object::elf::EM_X86_64;
     use object::read::elf::{FileHeader as _, ProgramHeader as _};
 
+    use super::super::arch::{I386, X86_64};
     use super::*;
+
+    const PAGE: u64 = 4096;
 
     type Header = FileHeader64<LittleEndian>;
 
     fn written(headers: &Headers<'_>) -> Vec<u8> {
         let mut file = Vec::new();
         headers.write_file_header(&mut file).unwrap();
-        assert_eq!(file.len() as u64, PROGRAMS_AT);
+        assert_eq!(file.len() as u64, headers.machine.class.programs_at());
         headers.write_programs(&mut file).unwrap();
-        assert_eq!(file.len() as u64, headers_len(headers.segments.len()));
+        assert_eq!(file.len() as u64, headers.machine.class.headers_len(headers.segments.len()));
         if headers.needs_section() {
             file.resize(headers.section_at as usize, 0);
             headers.write_section(&mut file).unwrap();
@@ -181,19 +277,20 @@ mod tests {
     }
 
     fn segments(count: u64) -> Vec<Segment> {
-        let segment = |number| Segment { start: number * 0x2000, len: PAGE, protection: 5, at: None };
+        let segment =
+            |number| Segment { start: number * 0x2000, len: PAGE, protection: 5, at: None, stored: 0 };
         (1..=count).map(segment).collect()
     }
 
     #[test]
     fn headers_are_the_kernels() {
         let segments = [
-            Segment { start: 0x40_0000, len: 0x3000, protection: 5, at: Some(0x1000) },
-            Segment { start: 0x50_0000, len: 0x2000, protection: 0, at: None },
-            Segment { start: 0x60_0000, len: 0x1000, protection: 2, at: Some(0x4000) },
+            Segment { start: 0x40_0000, len: 0x3000, protection: 5, at: Some(0x1000), stored: 0x3000 },
+            Segment { start: 0x50_0000, len: 0x2000, protection: 0, at: None, stored: 0 },
+            Segment { start: 0x60_0000, len: 0x1000, protection: 2, at: Some(0x4000), stored: 0x800 },
         ];
-        let file =
-            written(&Headers { segments: &segments, notes: (0x5000, 77), programs_at: 64, section_at: 0 });
+        let headers = headers(&segments, 0);
+        let file = written(&Headers { notes: (0x5000, 77), ..headers });
         let header = Header::parse(file.as_slice()).unwrap();
         assert_eq!(
             (header.e_type.get(LittleEndian), header.e_machine.get(LittleEndian)),
@@ -220,7 +317,7 @@ mod tests {
                 (4, 0, 0x5000, 77, 0, 4),
                 (1, 5, 0x1000, 0x3000, 0x3000, 0x1000),
                 (1, 0, 0x4000, 0, 0x2000, 0x1000),
-                (1, 2, 0x4000, 0x1000, 0x1000, 0x1000)
+                (1, 2, 0x4000, 0x800, 0x1000, 0x1000)
             ]
         );
     }
@@ -229,8 +326,8 @@ mod tests {
     fn more_program_headers_than_sixteen_bits_count_are_counted_in_a_section_header() {
         for (count, extended) in [(65_533, false), (65_534, true), (70_000, true)] {
             let segments = segments(count);
-            let section_at = headers_len(segments.len()).next_multiple_of(8);
-            let headers = Headers { segments: &segments, notes: (0, 0), programs_at: 64, section_at };
+            let section_at = Class::Elf64.headers_len(segments.len()).next_multiple_of(8);
+            let headers = headers(&segments, section_at);
             assert_eq!(headers.needs_section(), extended);
             let file = written(&headers);
             let header = Header::parse(file.as_slice()).unwrap();
@@ -239,5 +336,36 @@ mod tests {
             assert_eq!(programs.len() as u64, count + 1);
             assert_eq!(programs[count as usize].p_vaddr(LittleEndian), count * 0x2000);
         }
+    }
+
+    fn headers(segments: &[Segment], section_at: u64) -> Headers<'_> {
+        let (machine, programs_at) = (&X86_64, X86_64.class.programs_at());
+        Headers { machine, page: PAGE, segments, physical: false, notes: (0, 0), programs_at, section_at }
+    }
+
+    #[test]
+    fn headers_of_32_bits_and_physical_addresses() {
+        let segments =
+            [Segment { start: 0xf7ed_3000, len: 0x2000, protection: 6, at: Some(0x1000), stored: 0x1000 }];
+        let programs_at = I386.class.programs_at();
+        let headers = Headers { machine: &I386, physical: true, programs_at, ..headers(&segments, 0) };
+        let file = written(&headers);
+        let header = FileHeader32::<LittleEndian>::parse(file.as_slice()).unwrap();
+        assert_eq!((header.e_machine.get(LittleEndian).0, header.e_phentsize.get(LittleEndian)), (3, 32));
+        let load = &header.program_headers(LittleEndian, file.as_slice()).unwrap()[1];
+        assert_eq!(load.p_vaddr(LittleEndian), 0xf7ed_3000);
+        assert_eq!(load.p_paddr(LittleEndian), 0xf7ed_3000);
+        assert_eq!((load.p_filesz(LittleEndian), load.p_memsz(LittleEndian)), (0x1000, 0x2000));
+        assert_eq!(load.p_flags(LittleEndian).0, 3);
+    }
+
+    #[test]
+    fn a_section_header_of_32_bits_counts_too() {
+        let segments = segments(65_600);
+        let section_at = I386.class.headers_len(segments.len()).next_multiple_of(8);
+        let programs_at = I386.class.programs_at();
+        let file = written(&Headers { machine: &I386, programs_at, ..headers(&segments, section_at) });
+        let header = FileHeader32::<LittleEndian>::parse(file.as_slice()).unwrap();
+        assert_eq!(header.program_headers(LittleEndian, file.as_slice()).unwrap().len(), 65_601);
     }
 }

@@ -2,7 +2,7 @@
 
 use container_checkpoint::model::{Mapping, MappingKind, Model};
 
-use super::layout::PAGE;
+use super::arch::Class;
 
 /// The longest note, in bytes: the most that `kernel.core_file_note_size_limit` can be set to.
 const NOTE_MAX: usize = 16 << 20;
@@ -16,7 +16,8 @@ pub(super) struct FilesNote {
 
 /// Lists the mappings of a process that have a file or shared memory behind them, with offsets in pages, as the kernel does. One whose name the images
 /// lack is passed over.
-pub(super) fn note(model: &Model, mappings: &[Mapping]) -> FilesNote {
+pub(super) fn note(class: Class, page: u64, model: &Model, mappings: &[Mapping]) -> FilesNote {
+    let (head, entry) = (2 * class.word(), 3 * class.word());
     let (mut table, mut names) = (Vec::new(), Vec::new());
     let mut left_out = 0;
     for mapping in mappings.iter().filter(|mapping| has_file(mapping.kind)) {
@@ -29,20 +30,20 @@ pub(super) fn note(model: &Model, mappings: &[Mapping]) -> FilesNote {
             continue;
         }
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-        if 16 + table.len() + 24 + names.len() + name.len() + 1 > NOTE_MAX {
+        if head + table.len() + entry + names.len() + name.len() + 1 > NOTE_MAX {
             left_out += 1;
             continue;
         }
-        for word in [mapping.start.0, mapping.end.0, mapping.offset / PAGE] {
-            table.extend_from_slice(&word.to_le_bytes());
+        for word in [mapping.start.0, mapping.end.0, mapping.offset / page] {
+            class.push(&mut table, word);
         }
         names.extend_from_slice(name);
         names.push(0);
     }
-    let count = table.len() as u64 / 24;
-    let mut bytes = Vec::with_capacity(16 + table.len() + names.len());
-    bytes.extend_from_slice(&count.to_le_bytes());
-    bytes.extend_from_slice(&PAGE.to_le_bytes());
+    let count = (table.len() / entry) as u64;
+    let mut bytes = Vec::with_capacity(head + table.len() + names.len());
+    class.push(&mut bytes, count);
+    class.push(&mut bytes, page);
     bytes.append(&mut table);
     bytes.append(&mut names);
     FilesNote { bytes, left_out }

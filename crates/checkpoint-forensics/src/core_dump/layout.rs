@@ -1,19 +1,19 @@
 //! Where each byte of a process's memory goes in its core: worked out from metadata alone.
 //!
-//! Debuggers read zeros where a program header claims memory that the file does not hold (gdb 13 does, once the mapped file can't be opened). So
-//! memory that is not known gets no program header at all, and a mapping with unknown parts becomes several.
+//! As in the kernel's cores each mapping has a program header, and bytes that are left out make `p_filesz` the smaller one: where known bytes follow unknown ones,
+//! the mapping becomes several segments. Debuggers that find no file read zeros there (gdb does). So memory that the evidence names and has lost gets no program
+//! header at all: a debugger says that it can't read it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use container_checkpoint::ids::VirtualAddress;
-use container_checkpoint::memory::{AddressSpace, Backing, Missing, Piece, Place, Want};
-use container_checkpoint::model::Mapping;
+use container_checkpoint::memory::{AddressSpace, Backing, Missing, Object, ObjectId, Piece, Place, Want};
+use container_checkpoint::model::{Mapping, MappingKind};
 
 use super::absence::{Absence, Absent};
-use super::elf;
-
-/// Bytes in a page of an x86 machine.
-pub(super) const PAGE: u64 = 4096;
+use super::arch::Class;
+use super::source::{Source, Stretch};
 
 /// The longest mapping without a touched page that is written as zeros, in bytes. Programs reserve terabytes that they never use.
 const UNTOUCHED_MAX: u64 = 1 << 30;
@@ -24,6 +24,12 @@ const DONTDUMP: u32 = 16;
 /// The most bytes that a file can have.
 const FILE_MAX: u64 = i64::MAX as u64;
 
+/// Bytes in a page of a process whose images don't say.
+const PAGE: u64 = 4096;
+
+/// `PROT_EXEC`.
+const EXECUTE: u32 = 4;
+
 /// A stretch of memory with a program header of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -33,8 +39,10 @@ pub(super) struct Segment {
     pub(super) len: u64,
     /// `PROT_*` of its mapping.
     pub(super) protection: u32,
-    /// Where its bytes stand in the core; `None` for memory that was never touched, of which no zeros are written.
+    /// Where its bytes stand in the core; `None` when it has none.
     pub(super) at: Option<u64>,
+    /// How many bytes of it, from the first one on, stand in the core.
+    pub(super) stored: u64,
 }
 
 /// Bytes of a page image, and where they go.
@@ -48,6 +56,13 @@ pub(super) struct Part {
     pub(super) at: u64,
 }
 
+/// What the asker wants of a layout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Rules {
+    /// Memory that the program asked to leave out of cores is left out.
+    pub(super) honour_dontdump: bool,
+}
+
 /// The layout of one core: headers, memory, and behind it the notes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Layout {
@@ -55,12 +70,12 @@ pub(super) struct Layout {
     pub(super) segments: Vec<Segment>,
     /// Ascending by address.
     pub(super) parts: Vec<Part>,
+    /// What stands behind all that is mapped, ascending by address.
+    pub(super) stretches: Vec<Stretch>,
     /// Ascending by address.
     pub(super) absent: Vec<Absent>,
-    /// Bytes of file pages that were not written to: they are in the files.
-    pub(super) left_to_files: u64,
-    /// Bytes that CRIU leaves out by rule ([vvar], [vsyscall], rings, pages for lazy restore).
-    pub(super) not_captured: u64,
+    /// Bytes in a page.
+    pub(super) page: u64,
     /// Where memory begins in the file, in bytes: headers have room before it.
     pub(super) memory_at: u64,
     /// Where memory ends in the file, in bytes.
@@ -72,71 +87,124 @@ pub(super) struct Layout {
 pub(super) struct TooLarge;
 
 impl Layout {
-    /// Lays out the core of an address space.
-    pub(super) fn new(space: &AddressSpace) -> Result<Self, TooLarge> {
-        let mut layout = Self {
-            segments: Vec::new(),
-            parts: Vec::new(),
-            absent: Vec::new(),
-            left_to_files: 0,
-            not_captured: 0,
-            memory_at: 0,
-            memory_end: 0,
-        };
-        for mapping in space.map.iter().flat_map(|map| &map.mappings) {
-            layout.mapping(mapping, &space.locate(mapping.start.0..mapping.end.0))?;
+    /// Lays out the core of an address space whose page images are among `objects`.
+    pub(super) fn new(space: &AddressSpace, objects: &[Object], rules: Rules) -> Result<Self, TooLarge> {
+        let mut layout = Self::empty(space.page_size.unwrap_or(PAGE));
+        let mappings = || space.map.iter().flat_map(|map| &map.mappings);
+        let own = own_objects(space, mappings());
+        for mapping in mappings() {
+            let source = |object: ObjectId| match objects.get(object.0 as usize) {
+                Some(object) if object.ancestor > 0 => Source::Parent,
+                _ if shows_object(mapping) && !own.contains(&object) => Source::Shared,
+                _ => Source::Images,
+            };
+            layout.mapping(mapping, &space.locate(mapping.start.0..mapping.end.0), source, rules)?;
         }
         layout.make_room_for_headers()?;
         Ok(layout)
     }
 
-    fn mapping(&mut self, mapping: &Mapping, pieces: &[Piece]) -> Result<(), TooLarge> {
+    fn empty(page: u64) -> Self {
+        Self {
+            segments: Vec::new(),
+            parts: Vec::new(),
+            stretches: Vec::new(),
+            absent: Vec::new(),
+            page,
+            memory_at: 0,
+            memory_end: 0,
+        }
+    }
+
+    fn mapping(
+        &mut self,
+        mapping: &Mapping,
+        pieces: &[Piece],
+        source: impl Fn(ObjectId) -> Source,
+        rules: Rules,
+    ) -> Result<(), TooLarge> {
         let first = self.segments.len();
         let writes_zeros = writes_zeros(mapping, pieces);
         for piece in pieces {
             let address = piece.start.0;
             let mut absent = |why| self.absent.push(Absent { start: piece.start, len: piece.len, why });
-            match piece.backing {
+            let (source, held) = match piece.backing {
+                _ if rules.honour_dontdump && is_private_to_program(mapping) => {
+                    self.leave_out(first, mapping, piece);
+                    (Source::DontDump, false)
+                }
                 Backing::Stored(Place::Image(object, offset)) => {
                     let at = self.hold(first, mapping, piece)?;
                     let want = Want { object, offset, len: piece.len };
                     self.parts.push(Part { want, address, at });
+                    (source(object), true)
                 }
                 Backing::Zero if writes_zeros => {
                     self.hold(first, mapping, piece)?;
+                    (Source::Zero, true)
                 }
-                Backing::Zero => self.segments.push(Segment {
-                    start: address,
-                    len: piece.len,
-                    protection: mapping.protection.0,
-                    at: None,
-                }),
-                Backing::NotCaptured | Backing::Stored(Place::Missing(Missing::Lazy)) => {
-                    self.not_captured = self.not_captured.saturating_add(piece.len);
+                Backing::NotCaptured if is_unreadable(mapping) => {
+                    self.hold(first, mapping, piece)?;
+                    (Source::Zero, true)
                 }
-                Backing::Stored(Place::Missing(why)) => absent(Absence::NotStored(why)),
-                Backing::Unknown | Backing::Unmapped => absent(Absence::Unknown),
-                Backing::File(..) => self.left_to_files = self.left_to_files.saturating_add(piece.len),
-            }
+                Backing::Zero => {
+                    self.leave_out(first, mapping, piece);
+                    (Source::Zero, false)
+                }
+                Backing::NotCaptured => {
+                    self.leave_out(first, mapping, piece);
+                    (if is_kernels(mapping) { Source::Kernel } else { Source::NotCaptured }, false)
+                }
+                Backing::File(..) => {
+                    self.leave_out(first, mapping, piece);
+                    (Source::File, false)
+                }
+                Backing::Stored(Place::Missing(Missing::Lazy)) => (Source::NotCaptured, false),
+                Backing::Stored(Place::Missing(why)) => {
+                    absent(Absence::NotStored(why));
+                    (Source::Absent, false)
+                }
+                Backing::Unknown | Backing::Unmapped => {
+                    absent(Absence::Unknown);
+                    (Source::Absent, false)
+                }
+            };
+            self.stretch(Stretch { start: address, len: piece.len, source, held });
         }
         Ok(())
     }
 
-    /// Gives a piece its place in the file, in the segment before it if that is of the same mapping (from number `first` on) and ends where it begins.
-    fn hold(&mut self, first: usize, mapping: &Mapping, piece: &Piece) -> Result<u64, TooLarge> {
-        let start = piece.start.0;
+    fn stretch(&mut self, next: Stretch) {
+        match self.stretches.last_mut() {
+            Some(last) if (last.end(), last.source, last.held) == (next.start, next.source, next.held) => {
+                last.len += next.len;
+            }
+            _ => self.stretches.push(next),
+        }
+    }
+
+    /// The segment that a piece goes on with: of the same mapping (from number `first` on), and it ends where the piece begins.
+    fn before(&mut self, first: usize, piece: &Piece) -> Option<&mut Segment> {
         let before = self.segments[first..].last_mut();
-        let at = match before.filter(|segment| segment.at.is_some() && segment.start + segment.len == start) {
+        before.filter(|segment| segment.start + segment.len == piece.start.0)
+    }
+
+    /// Gives a piece its place in the file.
+    fn hold(&mut self, first: usize, mapping: &Mapping, piece: &Piece) -> Result<u64, TooLarge> {
+        let (start, memory_end, page) = (piece.start.0, self.memory_end, self.page);
+        let whole = |segment: &&mut Segment| segment.stored == segment.len;
+        let at = match self.before(first, piece).filter(whole) {
             Some(segment) => {
                 segment.len += piece.len;
-                self.memory_end
+                segment.stored += piece.len;
+                memory_end
             }
             None => {
                 // Offset and address agree modulo the page size, as p_align demands.
-                let page = self.memory_end.checked_next_multiple_of(PAGE).ok_or(TooLarge)?;
-                let at = page.checked_add(start % PAGE).ok_or(TooLarge)?;
-                let protection = mapping.protection.0;
-                self.segments.push(Segment { start, len: piece.len, protection, at: Some(at) });
+                let free = memory_end.checked_next_multiple_of(page).ok_or(TooLarge)?;
+                let at = free.checked_add(start % page).ok_or(TooLarge)?;
+                let (len, protection) = (piece.len, mapping.protection.0);
+                self.segments.push(Segment { start, len, protection, at: Some(at), stored: len });
                 at
             }
         };
@@ -144,9 +212,21 @@ impl Layout {
         Ok(at)
     }
 
+    /// Gives a piece no place in the file, only in its mapping's segment.
+    fn leave_out(&mut self, first: usize, mapping: &Mapping, piece: &Piece) {
+        match self.before(first, piece) {
+            Some(segment) => segment.len += piece.len,
+            None => {
+                let (start, len, protection) = (piece.start.0, piece.len, mapping.protection.0);
+                self.segments.push(Segment { start, len, protection, at: None, stored: 0 });
+            }
+        }
+    }
+
     fn make_room_for_headers(&mut self) -> Result<(), TooLarge> {
-        let headers = elf::headers_len(self.segments.len());
-        let room = headers.checked_next_multiple_of(PAGE).ok_or(TooLarge)?;
+        // What the process was is not known yet; the wider headers have room.
+        let headers = Class::Elf64.headers_len(self.segments.len());
+        let room = headers.checked_next_multiple_of(self.page).ok_or(TooLarge)?;
         self.segments.iter_mut().filter_map(|segment| segment.at.as_mut()).for_each(|at| *at += room);
         self.parts.iter_mut().for_each(|part| part.at += room);
         self.memory_at = room;
@@ -154,21 +234,52 @@ impl Layout {
         Ok(())
     }
 
+    /// Takes out what did not come and what a core of a class has no room for.
+    pub(super) fn fit(&mut self, class: Class, came: &[u64]) -> Result<(), TooLarge> {
+        self.cut(came);
+        self.confine(class)
+    }
+
     /// Takes out what did not come: `came` is the number of bytes that came of each part.
-    pub(super) fn cut(&mut self, came: &[u64]) {
+    fn cut(&mut self, came: &[u64]) {
         let short = self.parts.iter().zip(came).filter(|(part, came)| **came < part.want.len);
         let lost: Vec<Range<u64>> =
             short.map(|(part, came)| part.address + came..part.address + part.want.len).collect();
+        self.lose(&lost, Absence::ImageEndsEarly);
+    }
+
+    /// Takes out what a core of a class can't say: addresses above the highest one. Fails when the file would be too long for its offsets.
+    fn confine(&mut self, class: Class) -> Result<(), TooLarge> {
+        let highest = class.highest();
+        if self.memory_end > highest {
+            return Err(TooLarge);
+        }
+        let above = self.segments.iter().filter(|segment| segment.start + segment.len - 1 > highest);
+        let lost: Vec<_> = above
+            .map(|segment| segment.start.max(highest.saturating_add(1))..segment.start + segment.len)
+            .collect();
+        self.lose(&lost, Absence::BeyondAddresses);
+        Ok(())
+    }
+
+    fn lose(&mut self, lost: &[Range<u64>], why: Absence) {
         if lost.is_empty() {
             return;
         }
-        self.segments = without(&self.segments, &lost);
-        self.absent.extend(lost.iter().map(|range| Absent {
-            start: VirtualAddress(range.start),
-            len: range.end - range.start,
-            why: Absence::ImageEndsEarly,
-        }));
+        self.segments = without(&self.segments, lost);
+        self.stretches = marked(&self.stretches, lost);
+        let absent = |range: &Range<u64>| {
+            let (start, len) = (VirtualAddress(range.start), range.end - range.start);
+            Absent { start, len, why }
+        };
+        self.absent.extend(lost.iter().map(absent));
         self.absent.sort_by_key(|absent| absent.start);
+    }
+
+    /// How many bytes of a source are not in the core.
+    pub(super) fn left_out(&self, source: Source) -> u64 {
+        let of = self.stretches.iter().filter(|stretch| stretch.source == source && !stretch.held);
+        of.fold(0, |sum, stretch| sum.saturating_add(stretch.len))
     }
 
     /// The segments with bytes in the file that touch a range, each with the offset of its first byte in the range and how many there are; up to the first
@@ -178,10 +289,10 @@ impl Layout {
         let mut address = range.start;
         let first = self.segments.partition_point(|segment| segment.start + segment.len <= range.start);
         for segment in &self.segments[first..] {
-            let Some(at) = segment.at.filter(|_| segment.start <= address && address < range.end) else {
+            let end = (segment.start + segment.stored).min(range.end);
+            let Some(at) = segment.at.filter(|_| segment.start <= address && address < end) else {
                 break;
             };
-            let end = (segment.start + segment.len).min(range.end);
             held.push((at + (address - segment.start), end - address));
             address = end;
         }
@@ -197,6 +308,43 @@ fn writes_zeros(mapping: &Mapping, pieces: &[Piece]) -> bool {
     !is_reserve && !mapping.was_advised(DONTDUMP)
 }
 
+/// Whether the program asked to leave a mapping out of cores. The kernel marks its own mappings so, too.
+pub(super) fn is_private_to_program(mapping: &Mapping) -> bool {
+    let is_ring = matches!(mapping.kind, MappingKind::PacketRing | MappingKind::AioRing);
+    mapping.was_advised(DONTDUMP) && !is_kernels(mapping) && !is_ring
+}
+
+/// Whether the kernel shows the mapping to all processes alike.
+fn is_kernels(mapping: &Mapping) -> bool {
+    matches!(mapping.kind, MappingKind::Vvar | MappingKind::Vsyscall | MappingKind::Uprobes)
+}
+
+/// Whether what CRIU leaves out of a mapping can be read by nobody: guards, beneath which the kernel keeps nothing, and the system-call page, which
+/// can only be jumped to. The kernel and gdb write zeros for both.
+fn is_unreadable(mapping: &Mapping) -> bool {
+    use MappingKind as Kind;
+    match mapping.kind {
+        Kind::Heap | Kind::Stack | Kind::AnonymousPrivate | Kind::AnonymousShared | Kind::ShadowStack => true,
+        Kind::Vsyscall => mapping.protection.0 & 7 == EXECUTE,
+        _ => false,
+    }
+}
+
+/// Whether a mapping shows a shared object, beside which it may have pages of its own.
+fn shows_object(mapping: &Mapping) -> bool {
+    matches!(mapping.kind, MappingKind::AnonymousShared | MappingKind::Memfd | MappingKind::SysV)
+}
+
+/// The page images with the process's own pages, as far as there are mappings that can have no others.
+fn own_objects<'a>(space: &AddressSpace, mappings: impl Iterator<Item = &'a Mapping>) -> HashSet<ObjectId> {
+    let own = mappings.filter(|mapping| !shows_object(mapping));
+    own.filter_map(|mapping| match space.stored.within(mapping.start.0..mapping.end.0).next()?.place {
+        Place::Image(object, _) => Some(object),
+        Place::Missing(_) => None,
+    })
+    .collect()
+}
+
 /// Segments without ranges of addresses; both ascending.
 fn without(segments: &[Segment], lost: &[Range<u64>]) -> Vec<Segment> {
     let mut left = Vec::with_capacity(segments.len());
@@ -206,8 +354,10 @@ fn without(segments: &[Segment], lost: &[Range<u64>]) -> Vec<Segment> {
         let mut from = segment.start;
         let mut keep = |from: u64, to: u64| {
             if from < to {
-                let at = segment.at.map(|at| at + (from - segment.start));
-                left.push(Segment { start: from, len: to - from, at, ..*segment });
+                let into = from - segment.start;
+                let stored = segment.stored.saturating_sub(into).min(to - from);
+                let at = segment.at.filter(|_| stored > 0).map(|at| at + into);
+                left.push(Segment { start: from, len: to - from, at, stored, ..*segment });
             }
         };
         while let Some(range) = lost.get(next).filter(|range| range.start < end) {
@@ -220,6 +370,34 @@ fn without(segments: &[Segment], lost: &[Range<u64>]) -> Vec<Segment> {
     left
 }
 
+/// Stretches in which ranges of addresses are absent; both ascending.
+fn marked(stretches: &[Stretch], lost: &[Range<u64>]) -> Vec<Stretch> {
+    let mut marked = Vec::with_capacity(stretches.len());
+    let mut next = 0;
+    for stretch in stretches {
+        let mut from = stretch.start;
+        let mut keep = |from: u64, to: u64, is_lost: bool| {
+            let (start, len) = (from, to.saturating_sub(from));
+            let (source, held) =
+                if is_lost { (Source::Absent, false) } else { (stretch.source, stretch.held) };
+            marked.extend((len > 0).then_some(Stretch { start, len, source, held }));
+        };
+        // A range may go on in the next stretch.
+        while let Some(range) = lost.get(next).filter(|range| range.start < stretch.end()) {
+            let (start, end) = (range.start.max(from), range.end.min(stretch.end()));
+            keep(from, start, false);
+            keep(start, end, true);
+            from = end;
+            if range.end > stretch.end() {
+                break;
+            }
+            next += 1;
+        }
+        keep(from, stretch.end(), false);
+    }
+    marked
+}
+
 #[cfg(test)]
 mod tests {
     use container_checkpoint::ids::FileId;
@@ -228,14 +406,16 @@ mod tests {
 
     use super::*;
 
+    const PAGE: u64 = 4096;
     const STORED: Backing = Backing::Stored(Place::Image(ObjectId(2), 0x9000));
     const LOST: Backing = Backing::Stored(Place::Missing(Missing::ParentNotGiven));
     const CLEAN: Backing = Backing::File(FileId(7), 0);
 
     #[test]
-    fn what_is_not_known_has_no_program_header() {
+    fn what_is_lost_has_no_program_header() {
+        let file = Mapping { kind: MappingKind::FilePrivate, ..mapping(0x10_000, 10, 3) };
         let layout = laid_out(&[(
-            &mapping(0x10_000, 10, 3),
+            &file,
             &[
                 STORED,
                 Backing::Zero,
@@ -250,11 +430,17 @@ mod tests {
             ],
         )]);
         let segments = [
-            (0x10_000, 0x2000, Some(0x1000)),
+            (0x10_000, 0x3000, Some(0x1000)),
             (0x14_000, 0x1000, Some(0x3000)),
-            (0x18_000, 0x1000, Some(0x4000)),
+            (0x16_000, 0x1000, None),
+            (0x18_000, 0x2000, Some(0x4000)),
         ];
         assert_eq!(summary(&layout), segments);
+        assert_eq!(
+            layout.segments.iter().map(|segment| segment.stored).collect::<Vec<_>>(),
+            [0x2000, 0x1000, 0, 0x1000],
+            "what is left to files and what was not captured is behind the bytes"
+        );
         assert_eq!(layout.parts.iter().map(|part| part.at).collect::<Vec<_>>(), [0x1000, 0x3000, 0x4000]);
         let absent: Vec<_> =
             layout.absent.iter().map(|absent| (absent.start.0, absent.len, absent.why)).collect();
@@ -265,7 +451,22 @@ mod tests {
                 (0x15_000, 0x1000, Absence::Unknown)
             ]
         );
-        assert_eq!((layout.left_to_files, layout.not_captured), (0x2000, 0x2000));
+        assert_eq!([Source::File, Source::NotCaptured].map(|it| layout.left_out(it)), [0x2000, 0x2000]);
+        let sources: Vec<_> = layout.stretches.iter().map(|it| (it.source.name(), it.held)).collect();
+        assert_eq!(
+            sources,
+            [
+                ("images", true),
+                ("zero", true),
+                ("file", false),
+                ("absent", false),
+                ("images", true),
+                ("absent", false),
+                ("not_captured", false),
+                ("images", true),
+                ("file", false)
+            ]
+        );
         assert_eq!((layout.memory_at, layout.memory_end), (0x1000, 0x5000));
     }
 
@@ -290,8 +491,49 @@ mod tests {
             (&huge, &[Backing::Zero]),
         ]);
         let with_bytes: Vec<_> = summary(&layout).into_iter().filter(|(.., at)| at.is_some()).collect();
-        assert_eq!(with_bytes, [(0x21_000, 0x1000, Some(0x1000)), (0x30_000, 0x2000, Some(0x2000))]);
+        assert_eq!(with_bytes, [(0x21_000, 0x2000, Some(0x1000)), (0x30_000, 0x2000, Some(0x2000))]);
         assert_eq!(layout.segments.iter().map(|segment| segment.len).sum::<u64>(), UNTOUCHED_MAX + 8 * PAGE);
+    }
+
+    #[test]
+    fn memory_that_no_core_should_hold_is_left_out_on_request() {
+        let secret = Mapping { madvise: 1 << DONTDUMP, ..mapping(0x20_000, 3, 3) };
+        let rules = Rules { honour_dontdump: true };
+        let layout = laid_out_by(rules, &[(&secret, &[Backing::Zero, STORED, Backing::Zero])]);
+        assert_eq!(summary(&layout), [(0x20_000, 0x3000, None)]);
+        assert_eq!((layout.parts.len(), layout.left_out(Source::DontDump)), (0, 0x3000));
+    }
+
+    #[test]
+    fn what_nobody_can_read_is_zero_as_in_all_cores() {
+        let stack = mapping(0x10_000, 2, 3);
+        let execute_only = Mapping { kind: MappingKind::Vsyscall, ..mapping(0x20_000, 1, 4) };
+        let readable = Mapping { kind: MappingKind::Vsyscall, ..mapping(0x30_000, 1, 5) };
+        let layout = laid_out(&[
+            (&stack, &[Backing::NotCaptured, STORED]),
+            (&execute_only, &[Backing::NotCaptured]),
+            (&readable, &[Backing::NotCaptured]),
+        ]);
+        let segments =
+            [(0x10_000, 0x2000, Some(0x1000)), (0x20_000, 0x1000, Some(0x3000)), (0x30_000, 0x1000, None)];
+        assert_eq!(summary(&layout), segments);
+    }
+
+    #[test]
+    fn a_core_of_32_bits_has_no_higher_addresses() {
+        let mut layout = laid_out(&[
+            (&mapping(0xffff_f000, 2, 3), &[STORED, STORED]),
+            (&mapping(1 << 40, 1, 3), &[STORED]),
+        ]);
+        layout.confine(Class::Elf32).unwrap();
+        assert_eq!(summary(&layout), [(0xffff_f000, 0x1000, Some(0x1000))]);
+        assert_eq!(layout.absent.len(), 2);
+        let bytes = |held: bool| -> u64 {
+            layout.stretches.iter().filter(|it| it.held == held).map(|it| it.len).sum()
+        };
+        assert_eq!((bytes(true), bytes(false)), (0x1000, 0x2000));
+        let mut long = laid_out(&[(&mapping(0x1000, 1 << 20, 3), &[STORED])]);
+        assert_eq!(long.confine(Class::Elf32), Err(TooLarge));
     }
 
     #[test]
@@ -299,8 +541,8 @@ mod tests {
         let odd =
             Mapping { start: VirtualAddress(0x10_123), end: VirtualAddress(0x10_200), ..mapping(0, 1, 3) };
         let pieces = [Piece { start: odd.start, len: 0xdd, backing: STORED }];
-        let mut layout = empty();
-        layout.mapping(&odd, &pieces).unwrap();
+        let mut layout = Layout::empty(PAGE);
+        layout.mapping(&odd, &pieces, |_| Source::Images, Rules::default()).unwrap();
         layout.make_room_for_headers().unwrap();
         assert_eq!(summary(&layout), [(0x10_123, 0xdd, Some(0x1123))]);
     }
@@ -308,12 +550,15 @@ mod tests {
     #[test]
     fn more_than_a_file_can_hold_is_refused() {
         let half = mapping(0x1000, FILE_MAX / 2 / PAGE + 1, 3);
-        let mut layout = empty();
+        let mut layout = Layout::empty(PAGE);
         let stored =
             |mapping: &Mapping| [Piece { start: mapping.start, len: mapping.len(), backing: STORED }];
-        assert_eq!(layout.mapping(&half, &stored(&half)), Ok(()));
+        let mut add = |mapping: &Mapping| {
+            layout.mapping(mapping, &stored(mapping), |_| Source::Images, Rules::default())
+        };
+        assert_eq!(add(&half), Ok(()));
         let more = Mapping { start: half.end, end: VirtualAddress(half.end.0 + half.len()), ..half };
-        assert_eq!(layout.mapping(&more, &stored(&more)), Err(TooLarge));
+        assert_eq!(add(&more), Err(TooLarge));
     }
 
     #[test]
@@ -342,14 +587,13 @@ mod tests {
         assert_eq!(layout.held(0xf000..0x11_000), [], "it begins with what is not held");
     }
 
-    fn empty() -> Layout {
-        let (segments, parts, absent) = (Vec::new(), Vec::new(), Vec::new());
-        Layout { segments, parts, absent, left_to_files: 0, not_captured: 0, memory_at: 0, memory_end: 0 }
-    }
-
     /// The layout of mappings, each of pieces of a page; a single piece fills its mapping.
     fn laid_out(mappings: &[(&Mapping, &[Backing])]) -> Layout {
-        let mut layout = empty();
+        laid_out_by(Rules::default(), mappings)
+    }
+
+    fn laid_out_by(rules: Rules, mappings: &[(&Mapping, &[Backing])]) -> Layout {
+        let mut layout = Layout::empty(PAGE);
         for (mapping, backings) in mappings {
             let len = mapping.len() / backings.len() as u64;
             let piece = |(number, backing): (u64, &Backing)| Piece {
@@ -358,7 +602,7 @@ mod tests {
                 backing: *backing,
             };
             let pieces: Vec<_> = (0..).zip(*backings).map(piece).collect();
-            layout.mapping(mapping, &pieces).unwrap();
+            layout.mapping(mapping, &pieces, |_| Source::Images, rules).unwrap();
         }
         layout.make_room_for_headers().unwrap();
         layout

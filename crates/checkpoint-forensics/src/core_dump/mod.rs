@@ -1,21 +1,30 @@
 //! ELF cores: each live process of a dump as a file that debuggers open.
 //!
 //! A core has the kernel's form. Its registers are those of the image, so a thread that CRIU stopped inside a system call stands before it, as it would after
-//! a restore. Memory is what the images hold and what is known to be zero; pages that are only in files, and what the evidence lost, are not in
+//! a restore; [`Options::undo_restart`] takes that back as far as it can be told. Memory is what the images hold and what is known to be zero; pages that are only in files, and what the evidence lost, are not in
 //! the core, and debuggers say so instead of showing zeros.
 
 mod absence;
+mod arch;
+mod debugger;
 mod elf;
 mod files_note;
+mod frame;
 mod layout;
+mod looks;
 mod notes;
 mod prstatus;
 mod psinfo;
 mod question;
+mod record;
+mod source;
+mod stream;
 mod subject;
-mod x86;
+mod warning;
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -25,14 +34,22 @@ use container_checkpoint::memory::{self, Ride};
 use container_checkpoint::model::{Model, Process};
 
 pub use absence::{Absence, Absent};
+pub use arch::{Restart, Sign};
 pub use question::CoreDump;
+pub use source::Source;
 pub use subject::Refusal;
+pub use warning::{Unit, Warning};
 
-use crate::outputs;
+use frame::Frame;
+use looks::Looks;
+use notes::Facts;
+use stream::{Flow, Pass, Survey};
 use subject::Subject;
 
+use crate::outputs;
+
 /// What cores are asked for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Where they go, as `core.PID`. It is made if there is none.
     pub directory: PathBuf,
@@ -40,6 +57,14 @@ pub struct Options {
     pub pids: Vec<Pid>,
     /// Whether files of these names are replaced.
     pub overwrite: bool,
+    /// Whether interrupted system calls are shown as a debugger of the living process showed them, as far as it can be told.
+    pub undo_restart: bool,
+    /// Whether memory that the program asked to leave out of cores (`MADV_DONTDUMP`) is left out. The images hold it.
+    pub honour_dontdump: bool,
+    /// Whether `p_paddr` repeats the addresses, for tools that read a core as physical memory; else it is 0.
+    pub physical: bool,
+    /// The container's root file system, for `core.PID.gdb`: debuggers take code and symbols from there.
+    pub root: Option<PathBuf>,
 }
 
 /// The cores of a dump.
@@ -62,6 +87,10 @@ pub struct Written {
     pub path: PathBuf,
     /// Its length in bytes, holes included.
     pub bytes: u64,
+    /// The machine, as `uname -m` names it.
+    pub machine: &'static str,
+    /// What tells gdb everything at once, if there is such a file.
+    pub script: Option<PathBuf>,
     /// How many threads it has.
     pub threads: usize,
     /// Threads that are not in it, because their registers can't be had.
@@ -70,12 +99,20 @@ pub struct Written {
     pub absent: Vec<Absent>,
     /// Bytes of mapped file pages that were never written to: a debugger takes them from the files.
     pub left_to_files: u64,
-    /// Bytes that CRIU leaves out by rule: `[vvar]`, `[vsyscall]`, rings, pages for lazy restore.
+    /// Bytes of the program's that CRIU leaves out by rule: rings, pages for lazy restore.
     pub not_captured: u64,
     /// Whether CRIU cut the auxiliary vector: it keeps 22 entries.
     pub auxv_was_cut: bool,
     /// Mappings of files that are not listed: the note of mapped files has room for 16 MiB.
     pub unnamed_mappings: usize,
+    /// Threads that were in system calls, which CRIU set back or ended.
+    pub restarts: Vec<Restart>,
+    /// Whether the core shows them as they were before.
+    pub restarts_taken_back: bool,
+    /// Bytes of mappings that the program asked to leave out of cores: in the core, unless the options honour that.
+    pub dontdump: u64,
+    /// Whether they are left out.
+    pub dontdump_left_out: bool,
 }
 
 /// A process without a core.
@@ -100,6 +137,12 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
+    /// A pipe takes one core.
+    #[error("{0} processes would have a core, and a pipe takes one: choose with --pid")]
+    Several(usize),
+    /// What a process shares would have to be kept in memory.
+    #[error("more shared memory than is kept for a pipe: allow a temporary file with --spool")]
+    OutOfOrder,
     /// The file can't be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -124,6 +167,25 @@ impl Options {
     pub fn path(&self, pid: Pid) -> PathBuf {
         self.directory.join(format!("core.{pid}"))
     }
+
+    /// What has no place in a core, as JSON.
+    pub fn record(&self, pid: Pid) -> PathBuf {
+        self.directory.join(format!("core.{pid}.json"))
+    }
+
+    /// What gdb is to be told about a core.
+    pub fn script(&self, pid: Pid) -> PathBuf {
+        self.directory.join(format!("core.{pid}.gdb"))
+    }
+
+    fn rules(&self) -> layout::Rules {
+        layout::Rules { honour_dontdump: self.honour_dontdump }
+    }
+
+    /// All files of a process.
+    fn paths(&self, pid: Pid) -> [PathBuf; 3] {
+        [self.path(pid), self.record(pid), self.script(pid)]
+    }
 }
 
 /// Writes the core of each process that the options choose, in one pass over the dump's pages.
@@ -146,7 +208,7 @@ pub fn write(
         candidates.iter().filter(|(_, subject)| subject.is_ok()).map(|(pid, _)| *pid).collect();
     if !options.overwrite
         && let Some(path) =
-            pids.iter().map(|pid| options.path(*pid)).find(|path| path.symlink_metadata().is_ok())
+            pids.iter().flat_map(|pid| options.paths(*pid)).find(|path| path.symlink_metadata().is_ok())
     {
         return Err(Error::Exists { path });
     }
@@ -160,6 +222,90 @@ pub fn write(
         answered.question.finish(model, candidates)?
     };
     Ok(Answer { written, skipped, findings })
+}
+
+/// Writes the core of the one process that the options choose into a pipe: the same bytes as [`write`] gives a file. Nothing is written beside it.
+///
+/// Memory goes out in the order of addresses, with a bounded part of it held. Where that is not enough, and for evidence that can be read only once, `spool` names a directory for
+/// a temporary file.
+///
+/// # Errors
+/// As [`write`]; when several processes would have a core; when too much comes out of order and no file is allowed. Then some of the core may be out.
+pub fn stream(
+    case: &Case,
+    id: DumpId,
+    model: &Model,
+    context: &Context,
+    options: &Options,
+    spool: Option<&Path>,
+    out: &mut dyn Write,
+) -> Result<Answer, Error> {
+    let failed = |source| Error::Write { path: PathBuf::from("-"), source };
+    let candidates = candidates(model, &options.pids);
+    let (mut live, mut skipped) = (Vec::new(), Vec::new());
+    for (pid, subject) in candidates {
+        match subject {
+            Ok(subject) => live.push(subject),
+            Err(why) => skipped.push(Skipped { pid, why }),
+        }
+    }
+    let subject = match live.as_slice() {
+        [] => return Ok(Answer { written: Vec::new(), skipped, findings: Findings::default() }),
+        [subject] => subject,
+        several => return Err(Error::Several(several.len())),
+    };
+    let pid = subject.process.pid;
+    if let Some(spool) = spool {
+        let directory = tempfile::tempdir_in(spool).map_err(failed)?;
+        let options = Options { directory: directory.path().to_owned(), pids: vec![pid], ..options.clone() };
+        let mut answer = write(case, id, model, context, None, &options)?;
+        for written in &mut answer.written {
+            let mut core = File::open(&written.path).map_err(failed)?;
+            io::copy(&mut core, out).map_err(failed)?;
+            written.script = None;
+        }
+        answer.skipped.extend(skipped);
+        return Ok(answer);
+    }
+    let make = || Survey::new(pid, options.rules(), context);
+    let mut surveyed = memory::answer(case, id, context, None, make)?;
+    if surveyed.question.is_too_much() {
+        return Err(Error::OutOfOrder);
+    }
+    if context.cancelled() {
+        return Err(container_checkpoint::error::Error::Cancelled.into());
+    }
+    let Survey { layout, passes, came, kept, .. } = surveyed.question;
+    let too_large = |mut skipped: Vec<Skipped>| {
+        skipped.push(Skipped { pid, why: Refusal::TooLarge });
+        Ok(Answer { written: Vec::new(), skipped, findings: Findings::default() })
+    };
+    let Some(mut layout) = layout else { return too_large(skipped) };
+    if layout.fit(subject.machine.class, &came).is_err() {
+        return too_large(skipped);
+    }
+    let pass = Pass { passes, came, kept };
+    let frame = Frame::new(subject, model, &layout, options).map_err(failed)?;
+    frame.write_head(out, &layout).map_err(failed)?;
+    let mut looks = Looks::of(subject);
+    let head = frame.head_len(&layout);
+    let flow = Flow::new(&mut *out, context, &layout, &pass, head, &mut looks);
+    let flow = memory::answer(case, id, context, None, || flow)?.question;
+    let mut at = flow.end(&mut looks).map_err(failed)?;
+    if context.cancelled() {
+        return Err(container_checkpoint::error::Error::Cancelled.into());
+    }
+    let restarts = looks.interrupted(subject);
+    while at < frame.notes.0 {
+        out.write_all(&[0]).map_err(failed)?;
+        at += 1;
+    }
+    let facts = Facts::new(subject, model, &layout, &looks, &restarts, options);
+    notes::write(out, facts).map_err(failed)?;
+    frame.write_tail(out, &layout).map_err(failed)?;
+    surveyed.findings.settle();
+    let written = vec![frame.written(subject, &layout, restarts, options)];
+    Ok(Answer { written, skipped, findings: surveyed.findings })
 }
 
 /// Who is to get a core, in the order of the process tree; then who was asked for and is not in it.

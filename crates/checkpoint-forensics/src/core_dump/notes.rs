@@ -4,60 +4,78 @@ use std::io::{self, Write};
 
 use container_checkpoint::gap::Field;
 use container_checkpoint::ids::Pid;
-use container_checkpoint::model::{AuxiliaryVector, Model, Thread, X86Registers};
+use container_checkpoint::model::{AuxiliaryVector, Model, Thread};
 use object::elf::{
-    NT_AUXV, NT_FILE, NT_FPREGSET, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, NT_X86_XSTATE, NoteHeader64,
-    NoteType,
+    NT_AUXV, NT_FILE, NT_FPREGSET, NT_PRPSINFO, NT_PRSTATUS, NT_SIGINFO, NoteHeader64, NoteType,
 };
 use object::pod::bytes_of;
 use object::{LittleEndian, U32};
 
+use super::arch::{CORE, Class, Restart};
+use super::layout::Layout;
+use super::looks::Looks;
 use super::prstatus::ThreadStatus;
 use super::subject::Subject;
-use super::{files_note, psinfo, x86};
+use super::{Options, files_note, psinfo};
 
-/// `NT_X86_SHSTK`: the shadow-stack pointer.
-const NT_X86_SHSTK: NoteType = NoteType(0x204);
-/// Notes of all Unix systems.
-const CORE: &str = "CORE";
-/// Notes of Linux alone.
-const LINUX: &str = "LINUX";
 /// Length of `siginfo_t` in bytes.
 const SIGINFO: usize = 128;
 
+/// What notes are made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Facts<'a> {
+    pub(super) subject: &'a Subject<'a>,
+    pub(super) model: &'a Model,
+    /// Bytes in a page.
+    pub(super) page: u64,
+    /// The bytes at `arg_start`, as many as the core holds.
+    pub(super) arguments: &'a [u8],
+    /// Interrupted calls that are to be shown as they were before CRIU.
+    pub(super) taken_back: &'a [Restart],
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(
+        subject: &'a Subject<'a>,
+        model: &'a Model,
+        layout: &Layout,
+        looks: &'a Looks,
+        restarts: &'a [Restart],
+        options: &Options,
+    ) -> Self {
+        let taken_back = if options.undo_restart { restarts } else { &[] };
+        Self { subject, model, page: layout.page, arguments: looks.arguments(), taken_back }
+    }
+}
+
 /// Writes all notes. Returns how many mappings had no room in `NT_FILE`.
-///
-/// `arguments` are the bytes at `arg_start`, as many as the core holds.
-pub(super) fn write(
-    out: &mut dyn Write,
-    subject: &Subject<'_>,
-    model: &Model,
-    arguments: &[u8],
-) -> io::Result<usize> {
-    let process = subject.process;
+pub(super) fn write(out: &mut dyn Write, facts: Facts<'_>) -> io::Result<usize> {
+    let Facts { subject, model, page, arguments, taken_back } = facts;
+    let (process, machine) = (subject.process, subject.machine);
     let mut files_left_out = 0;
     for (number, (thread, registers)) in subject.threads.iter().enumerate() {
-        let fxsave = x86::fxsave(&registers.floating);
-        let status = status(subject, thread, registers, fxsave.is_some());
-        note(out, CORE, NT_PRSTATUS, &status.bytes())?;
+        let sets = (machine.sets)(registers, subject.map);
+        let restart = taken_back.iter().find(|restart| restart.tid == thread.tid);
+        let before = restart.zip(machine.calls).map(|(restart, calls)| calls.taken_back(registers, restart));
+        let general = (machine.general)(before.as_ref().unwrap_or(registers)).unwrap_or_default();
+        let has_floating = sets.iter().any(|set| set.kind == NT_FPREGSET);
+        let status = status(subject, thread, general, has_floating);
+        note(out, CORE, NT_PRSTATUS, &status.bytes(machine.class))?;
         if number == 0 {
-            note(out, CORE, NT_PRPSINFO, &psinfo::bytes(process, arguments))?;
+            note(out, CORE, NT_PRPSINFO, &psinfo::bytes(machine, process, arguments))?;
             // No signal was being delivered, and images would not hold it: signal 0, as in pr_cursig.
             note(out, CORE, NT_SIGINFO, &[0; SIGINFO])?;
-            note(out, CORE, NT_AUXV, &auxv(&subject.map.auxv))?;
-            let files = files_note::note(model, &subject.map.mappings);
+            note(out, CORE, NT_AUXV, &auxv(machine.class, &subject.map.auxv))?;
+            let files = files_note::note(machine.class, page, model, &subject.map.mappings);
             note(out, CORE, NT_FILE, &files.bytes)?;
             files_left_out = files.left_out;
         }
-        if let Some(fxsave) = fxsave {
-            note(out, CORE, NT_FPREGSET, &fxsave)?;
+        for set in sets {
+            note(out, set.owner, set.kind, &set.body)?;
         }
-        if let Some(xstate) = x86::xstate(&registers.floating) {
-            note(out, LINUX, NT_X86_XSTATE, &xstate)?;
-        }
-        if let Some(stack) = registers.floating.xsave.as_ref().and_then(|xsave| xsave.shadow_stack) {
-            note(out, LINUX, NT_X86_SHSTK, &stack.pointer.to_le_bytes())?;
-        }
+    }
+    if let Some(last) = subject.threads.first().and_then(|(_, registers)| (machine.last)(registers)) {
+        note(out, last.owner, last.kind, &last.body)?;
     }
     Ok(files_left_out)
 }
@@ -79,12 +97,7 @@ fn note(out: &mut dyn Write, owner: &str, kind: NoteType, body: &[u8]) -> io::Re
     out.write_all(padding(body.len()))
 }
 
-fn status(
-    subject: &Subject<'_>,
-    thread: &Thread,
-    registers: &X86Registers,
-    has_floating: bool,
-) -> ThreadStatus {
+fn status(subject: &Subject<'_>, thread: &Thread, registers: Vec<u8>, has_floating: bool) -> ThreadStatus {
     let process = subject.process;
     let id = |field: &Field<Pid>| field.known().map_or(0, |pid| pid.0);
     let pending = thread.pending.known().map_or(&[][..], |queue| queue);
@@ -96,19 +109,26 @@ fn status(
         sid: id(&process.sid),
         pending: pending.iter().fold(0, |set, queued| set | bit(queued.signal)),
         blocked: thread.blocked.known().map_or(0, |set| set.low),
-        registers: registers.general,
+        registers,
         has_floating,
     }
 }
 
 /// The auxiliary vector with its closing `AT_NULL`, which CRIU cuts off of long ones.
-fn auxv(vector: &AuxiliaryVector) -> Vec<u8> {
-    let pairs = vector.entries.iter().chain(&[(0, 0)]);
-    pairs.flat_map(|(kind, value)| [*kind, *value]).flat_map(u64::to_le_bytes).collect()
+fn auxv(class: Class, vector: &AuxiliaryVector) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (kind, value) in vector.entries.iter().chain(&[(0, 0)]) {
+        class.push(&mut body, *kind);
+        class.push(&mut body, *value);
+    }
+    body
 }
 
 #[cfg(test)]
 mod tests {
+    use object::elf::NT_X86_XSTATE;
+
+    use super::super::arch::LINUX;
     use super::*;
 
     #[test]
@@ -129,8 +149,10 @@ mod tests {
     #[test]
     fn a_cut_auxiliary_vector_is_closed() {
         let vector = AuxiliaryVector { entries: vec![(33, 7), (6, 4096)], complete: false };
-        let words: Vec<u64> =
-            auxv(&vector).chunks(8).map(|word| u64::from_le_bytes(word.try_into().unwrap())).collect();
+        let words: Vec<u64> = auxv(Class::Elf64, &vector)
+            .chunks(8)
+            .map(|word| u64::from_le_bytes(word.try_into().unwrap()))
+            .collect();
         assert_eq!(words, [33, 7, 6, 4096, 0, 0]);
     }
 }

@@ -2,8 +2,8 @@
 
 use container_checkpoint::model::{Process, TaskState};
 
-/// Length of `elf_prpsinfo` of a 64-bit task in bytes.
-pub(super) const LEN: usize = 136;
+use super::arch::Machine;
+
 /// Length of `pr_fname` with its NUL.
 const NAME: usize = 16;
 /// Length of `pr_psargs` with its NUL.
@@ -21,7 +21,7 @@ pub(super) const ARGUMENTS_MAX: u64 = ARGUMENTS as u64 - 1;
 /// The note's body in the kernel's form. `arguments` are the bytes from `arg_start` on, as many as are known.
 ///
 /// Images don't tell a running from a sleeping task: both are 0, `R`. A user or group that they don't know is 4294967295.
-pub(super) fn bytes(process: &Process, arguments: &[u8]) -> Vec<u8> {
+pub(super) fn bytes(machine: &Machine, process: &Process, arguments: &[u8]) -> Vec<u8> {
     let state = match process.state.known() {
         Some(TaskState::Stopped { .. }) => STOPPED,
         _ => 0,
@@ -34,17 +34,22 @@ pub(super) fn bytes(process: &Process, arguments: &[u8]) -> Vec<u8> {
         field.known().map_or(0, |pid| pid.0)
     };
 
-    let mut body = vec![state, STATES[usize::from(state)], 0, nice.cast_unsigned(), 0, 0, 0, 0];
-    body.extend_from_slice(&flags.to_le_bytes());
-    for number in [uid, gid, process.pid.0, id(&process.ppid), id(&process.pgid), id(&process.sid)] {
+    let mut body = vec![state, STATES[usize::from(state)], 0, nice.cast_unsigned()];
+    body.resize(machine.class.word(), 0);
+    machine.class.push(&mut body, flags);
+    for number in [uid, gid] {
+        body.extend_from_slice(&number.to_le_bytes()[..machine.user_len]);
+    }
+    for number in [process.pid.0, id(&process.ppid), id(&process.pgid), id(&process.sid)] {
         body.extend_from_slice(&number.to_le_bytes());
     }
     let command = process.command.known().map_or(&[][..], |command| command);
+    let name_end = body.len() + NAME;
     body.extend_from_slice(&command[..command.len().min(NAME - 1)]);
-    body.resize(LEN - ARGUMENTS, 0);
+    body.resize(name_end, 0);
     let shown = &arguments[..arguments.len().min(ARGUMENTS - 1)];
     body.extend(shown.iter().map(|byte| if *byte == 0 { b' ' } else { *byte }));
-    body.resize(LEN, 0);
+    body.resize(name_end + ARGUMENTS, 0);
     body
 }
 
@@ -53,6 +58,7 @@ mod tests {
     use container_checkpoint::gap::Field;
     use container_checkpoint::ids::Pid;
 
+    use super::super::arch::{I386, X86_64};
     use super::*;
 
     fn process() -> Process {
@@ -75,7 +81,7 @@ mod tests {
 
     #[test]
     fn every_field_is_where_the_kernel_has_it() {
-        let body = bytes(&process(), b"/bin/x\0a b\0");
+        let body = bytes(&X86_64, &process(), b"/bin/x\0a b\0");
         assert_eq!(body.len(), 136);
         assert_eq!(body[..8], *b"\0R\0\0\0\0\0\0");
         let u32_at = |at: usize| u32::from_le_bytes(body[at..at + 4].try_into().unwrap());
@@ -88,7 +94,7 @@ mod tests {
     #[test]
     fn texts_end_in_a_nul() {
         let long = Process { command: Field::Known(vec![b'c'; 40]), ..process() };
-        let body = bytes(&long, &[b'a'; 100]);
+        let body = bytes(&X86_64, &long, &[b'a'; 100]);
         assert_eq!(body[40..56], *b"ccccccccccccccc\0");
         assert_eq!((body[134], body[135]), (b'a', 0));
     }
@@ -96,6 +102,14 @@ mod tests {
     #[test]
     fn a_stopped_process_says_so() {
         let stopped = Process { state: Field::Known(TaskState::Stopped { signal: Some(19) }), ..process() };
-        assert_eq!(bytes(&stopped, b"")[..3], *b"\x03T\0");
+        assert_eq!(bytes(&X86_64, &stopped, b"")[..3], *b"\x03T\0");
+    }
+
+    #[test]
+    fn a_32_bit_task_has_short_users_and_words() {
+        let body = bytes(&I386, &process(), b"/bin/x");
+        assert_eq!(body.len(), 124);
+        assert_eq!(body[8..12], [0xff; 4]);
+        assert_eq!((body[12], &body[28..31], &body[44..51]), (55, &b"del"[..], &b"/bin/x\0"[..]));
     }
 }

@@ -12,10 +12,12 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
 
-use super::elf::{self, Headers};
+use super::frame::Frame;
 use super::layout::Layout;
+use super::looks::Looks;
+use super::notes::Facts;
 use super::subject::{Refusal, Subject};
-use super::{Error, Options, Skipped, Written, notes, psinfo};
+use super::{Error, Options, Skipped, Written, debugger, notes, record};
 use crate::outputs::{self, Outputs};
 
 /// How much is written at once, in bytes; between two writes is looked at whether to stop. Larger writes cost five times as much where the
@@ -44,6 +46,8 @@ struct Core {
     layout: Layout,
     /// The number of its file.
     output: usize,
+    /// The numbers of the record and the script beside it, when all is complete.
+    beside: Vec<usize>,
     /// The number of its first want.
     first_want: usize,
     /// How many bytes of each part came.
@@ -80,8 +84,13 @@ impl CoreDump {
                 (Ok(_), Err(_)) => skip(Refusal::TooLarge),
                 (Ok(subject), Ok(number)) => {
                     let core = &mut self.cores[number];
+                    if core.layout.fit(subject.machine.class, &core.came).is_err() {
+                        skip(Refusal::TooLarge);
+                        continue;
+                    }
                     written.push(core.complete(&mut self.outputs, &self.options, &subject, model)?);
                     keep.insert(core.output);
+                    keep.extend(&core.beside);
                 }
             }
         }
@@ -111,7 +120,8 @@ impl Question for CoreDump {
         let mut wants = Vec::new();
         let chosen = |pid: Pid| self.options.pids.is_empty() || self.options.pids.contains(&pid);
         for space in memory.spaces.iter().filter(|space| space.map.is_some() && chosen(space.pid)) {
-            let Ok(layout) = Layout::new(space) else { continue };
+            let rules = self.options.rules();
+            let Ok(layout) = Layout::new(space, &memory.objects, rules) else { continue };
             let output = match self.outputs.add(self.options.path(space.pid), layout.memory_end) {
                 Ok(output) => output,
                 Err(outputs::Error::Write { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge => {
@@ -124,7 +134,8 @@ impl Question for CoreDump {
             };
             let (first_want, came) = (wants.len(), vec![0; layout.parts.len()]);
             wants.extend(layout.parts.iter().map(|part| part.want));
-            self.cores.push(Core { pid: space.pid, layout, output, first_want, came });
+            let beside = Vec::new();
+            self.cores.push(Core { pid: space.pid, layout, output, beside, first_want, came });
         }
         wants
     }
@@ -153,48 +164,33 @@ impl Core {
         model: &Model,
     ) -> Result<Written, Error> {
         let (output, layout) = (self.output, &mut self.layout);
-        layout.cut(&self.came);
-        let mut arguments = Vec::new();
-        let marks = &subject.map.layout;
-        let end = marks.arg_end.0.min(marks.arg_start.0.saturating_add(psinfo::ARGUMENTS_MAX));
-        for (at, len) in layout.held(marks.arg_start.0..end) {
-            let from = arguments.len();
-            arguments.resize(from + len as usize, 0);
-            outputs.read(output, at, &mut arguments[from..])?;
+        let mut looks = Looks::of(subject);
+        for (range, bytes) in looks.ranges() {
+            for (at, len) in layout.held(range) {
+                let from = bytes.len();
+                bytes.resize(from + len as usize, 0);
+                outputs.read(output, at, &mut bytes[from..])?;
+            }
         }
+        let frame = Frame::new(subject, model, layout, options).map_err(|source| {
+            let path = options.path(self.pid);
+            Error::Write { path, source }
+        })?;
+        let restarts = looks.interrupted(subject);
+        outputs.write(output, 0, |out| frame.write_head(out, layout))?;
+        outputs.write(output, frame.notes.0, |out| {
+            notes::write(out, Facts::new(subject, model, layout, &looks, &restarts, options))
+        })?;
+        outputs.write(output, frame.behind_notes(), |out| frame.write_tail(out, layout))?;
 
-        let notes_at = layout.memory_end.next_multiple_of(4);
-        let (unnamed_mappings, notes_end) =
-            outputs.write(output, notes_at, |out| notes::write(out, subject, model, &arguments))?;
-        // Memory that did not come splits segments, and there may be more program headers than was thought.
-        let has_room = elf::headers_len(layout.segments.len()) <= layout.memory_at;
-        let behind = notes_end.next_multiple_of(8);
-        let mut headers = Headers {
-            segments: &layout.segments,
-            notes: (notes_at, notes_end - notes_at),
-            programs_at: if has_room { elf::PROGRAMS_AT } else { behind },
-            section_at: behind,
-        };
-        let ((), programs_end) =
-            outputs.write(output, headers.programs_at, |out| headers.write_programs(out))?;
-        let mut bytes = notes_end.max(programs_end);
-        if headers.needs_section() {
-            headers.section_at = bytes.next_multiple_of(8);
-            ((), bytes) = outputs.write(output, headers.section_at, |out| headers.write_section(out))?;
-        }
-        outputs.write(output, 0, |out| headers.write_file_header(out))?;
-
-        Ok(Written {
-            pid: self.pid,
-            path: options.path(self.pid),
-            bytes,
-            threads: subject.threads.len(),
-            threads_without_registers: subject.without_registers.clone(),
-            absent: std::mem::take(&mut layout.absent),
-            left_to_files: layout.left_to_files,
-            not_captured: layout.not_captured,
-            auxv_was_cut: !subject.map.auxv.complete,
-            unnamed_mappings,
-        })
+        let mut written = frame.written(subject, layout, restarts, options);
+        written.script = Some(options.script(self.pid));
+        self.beside = [options.record(self.pid), options.script(self.pid)]
+            .into_iter()
+            .map(|path| outputs.add(path, 0))
+            .collect::<Result<_, _>>()?;
+        outputs.write(self.beside[0], 0, |out| record::write(out, subject, model, layout, &written))?;
+        outputs.write(self.beside[1], 0, |out| debugger::write(out, subject, model, options, &written))?;
+        Ok(written)
     }
 }

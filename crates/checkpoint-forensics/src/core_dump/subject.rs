@@ -1,10 +1,10 @@
-//! Who gets a core: a live, 64-bit x86 process whose mappings and registers are known.
+//! Who gets a core: a live process of a known machine whose mappings and registers are known.
 
 use container_checkpoint::gap::Field;
 use container_checkpoint::ids::Pid;
-use container_checkpoint::model::{
-    AddressMap, Architecture, Process, Registers, Thread, X86Mode, X86Registers,
-};
+use container_checkpoint::model::{AddressMap, Process, Registers, Thread};
+
+use super::arch::Machine;
 
 /// Why a process gets no core.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,12 +16,11 @@ pub enum Refusal {
     /// It was dead: nothing is left of it but its exit status.
     #[error("it was a zombie: no memory and no registers are left of it")]
     Zombie,
-    /// It ran on another machine than x86-64.
-    #[error("cores of {0} processes can't be written yet")]
+    /// It ran on another machine than x86-64 (with its 32-bit tasks) and aarch64.
+    #[error(
+        "cores of {0} processes are not written: how that machine's register notes are laid out is missing here"
+    )]
     Architecture(&'static str),
-    /// It was a 32-bit task.
-    #[error("cores of 32-bit x86 processes can't be written yet")]
-    Compat,
     /// The registers of none of its threads can be had.
     #[error("the registers of none of its threads are known{}", because(.0))]
     NoRegisters(String),
@@ -42,8 +41,9 @@ fn because(why: &str) -> String {
 pub(super) struct Subject<'m> {
     pub(super) process: &'m Process,
     pub(super) map: &'m AddressMap,
+    pub(super) machine: &'static Machine,
     /// The threads whose registers are known, the leader first, the others ascending.
-    pub(super) threads: Vec<(&'m Thread, &'m X86Registers)>,
+    pub(super) threads: Vec<(&'m Thread, &'m Registers)>,
     /// The other threads.
     pub(super) without_registers: Vec<Pid>,
 }
@@ -56,31 +56,27 @@ impl<'m> Subject<'m> {
         }
         let mut ordered: Vec<&Thread> = process.threads.iter().collect();
         ordered.sort_by_key(|thread| (thread.tid != process.pid, thread.tid));
-        // The leader tells what the process is; where its image is missing, any other thread.
         let architecture = ordered.iter().find_map(|thread| thread.architecture.known());
-        if let Some(other) = architecture.filter(|known| **known != Architecture::X86_64) {
+        if let Some(other) = architecture.filter(|known| !Machine::knows(**known)) {
             return Err(Refusal::Architecture(other.name()));
         }
-        let (mut threads, mut without_registers) = (Vec::new(), Vec::new());
-        for thread in &ordered {
-            match thread.registers.known() {
-                Some(Registers::X86(registers)) if registers.mode == X86Mode::Native => {
-                    threads.push((*thread, &**registers));
-                }
-                Some(Registers::X86(registers))
-                    if registers.mode == X86Mode::Compat && threads.is_empty() =>
-                {
-                    return Err(Refusal::Compat);
-                }
-                _ => without_registers.push(thread.tid),
-            }
-        }
-        if threads.is_empty() {
+        // The leader tells what the process is; where its image is missing, any other thread.
+        let Some(first) = ordered.iter().find_map(|thread| thread.registers.known()) else {
             let leader = ordered.first().map(|thread| &thread.registers);
             return Err(Refusal::NoRegisters(leader.map(why).unwrap_or_default()));
+        };
+        let machine = Machine::of(first).map_err(Refusal::Architecture)?;
+        let is_of_it =
+            |registers: &&Registers| Machine::of(registers).is_ok_and(|other| other.number == machine.number);
+        let (mut threads, mut without_registers) = (Vec::new(), Vec::new());
+        for thread in &ordered {
+            match thread.registers.known().filter(is_of_it) {
+                Some(registers) => threads.push((*thread, registers)),
+                None => without_registers.push(thread.tid),
+            }
         }
         let map = process.memory.known().ok_or_else(|| Refusal::NoMappings(why(&process.memory)))?;
-        Ok(Self { process, map, threads, without_registers })
+        Ok(Self { process, map, machine, threads, without_registers })
     }
 }
 

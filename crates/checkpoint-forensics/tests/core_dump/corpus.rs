@@ -226,7 +226,7 @@ fn tids(threads: &[(u32, Vec<&Note>)]) -> Vec<u32> {
 }
 
 /// `START-END` in hexadecimal.
-fn range(text: &Value) -> std::ops::Range<u64> {
+pub fn range(text: &Value) -> std::ops::Range<u64> {
     let (start, end) = text.as_str().unwrap().split_once('-').unwrap();
     let number = |text| u64::from_str_radix(text, 16).unwrap();
     number(start)..number(end)

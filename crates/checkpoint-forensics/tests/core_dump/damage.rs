@@ -150,9 +150,9 @@ fn memory_whose_pagemap_is_lost_is_not_shown_as_zeros() {
     assert!(written.absent.iter().all(|absent| absent.why == Absence::Unknown));
     let lost: u64 = written.absent.iter().map(|absent| absent.len).sum();
     assert!(lost > 100_000);
-    // Shared memory has a pagemap of its own; beside it nothing is known to be zero.
+    // Shared memory has a pagemap of its own, and [vsyscall] is zeros in all cores; beside that nothing is known to be zero.
     let held = held_of(&part, &whole);
-    assert!(held > 0 && held < 20_000, "{held}");
+    assert!(held > 0 && held < 24_000, "{held}");
 }
 
 #[test]

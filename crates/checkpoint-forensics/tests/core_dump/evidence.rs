@@ -74,9 +74,23 @@ impl Opened {
         self.cores_of(id, &[]).unwrap()
     }
 
+    /// Writes cores of all processes with options of the caller's.
+    pub fn cores_with(&self, id: DumpId, change: impl FnOnce(Options) -> Options) -> Cores {
+        self.write(id, &[], change).unwrap()
+    }
+
     pub fn cores_of(&self, id: DumpId, pids: &[u32]) -> Result<Cores, core_dump::Error> {
+        self.write(id, pids, |options| options)
+    }
+
+    fn write(
+        &self,
+        id: DumpId,
+        pids: &[u32],
+        change: impl FnOnce(Options) -> Options,
+    ) -> Result<Cores, core_dump::Error> {
         let directory = tempfile::tempdir().unwrap();
-        let options = options(directory.path(), pids);
+        let options = change(options(directory.path(), pids));
         let answer = core_dump::write(&self.case, id, &self.model(id), &Context::default(), None, &options)?;
         Ok(Cores { directory, answer })
     }
@@ -86,7 +100,7 @@ pub fn options(directory: &Path, pids: &[u32]) -> Options {
     Options {
         directory: directory.to_owned(),
         pids: pids.iter().copied().map(Pid).collect(),
-        overwrite: false,
+        ..Options::default()
     }
 }
 

@@ -2,9 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure fails the test; skipped tests say so
 
+mod compare;
 mod corpus;
 mod damage;
 mod debugger;
 mod evidence;
+mod points;
 mod promises;
 mod reader;

@@ -1,10 +1,8 @@
 //! A reader of cores, by the definitions of the `object` crate.
 
 use object::LittleEndian;
-use object::elf::{FileHeader64, PT_LOAD, PT_NOTE};
-use object::read::elf::{FileHeader as _, ProgramHeader as _};
-
-type Header = FileHeader64<LittleEndian>;
+use object::elf::{FileHeader32, FileHeader64, PT_LOAD, PT_NOTE};
+use object::read::elf::{FileHeader, ProgramHeader as _};
 
 pub const PRSTATUS: u32 = 1;
 pub const FPREGSET: u32 = 2;
@@ -18,6 +16,8 @@ pub const FILE: u32 = 0x4649_4c45;
 /// A core in memory.
 pub struct Core {
     pub bytes: Vec<u8>,
+    /// Bytes of a word: 8, of a 32-bit process 4.
+    pub word: usize,
     pub segments: Vec<Segment>,
     pub notes: Vec<Note>,
 }
@@ -30,6 +30,7 @@ pub struct Segment {
     pub offset: u64,
     pub stored: u64,
     pub flags: u32,
+    pub physical: u64,
 }
 
 pub struct Note {
@@ -50,7 +51,14 @@ pub struct MappedFile {
 impl Core {
     /// Reads a core, and lets another reader say whether it sees the same segments.
     pub fn parse(bytes: Vec<u8>) -> Self {
-        let header = Header::parse(bytes.as_slice()).unwrap();
+        match bytes[4] {
+            1 => Self::parse_as::<FileHeader32<LittleEndian>>(bytes, 4),
+            _ => Self::parse_as::<FileHeader64<LittleEndian>>(bytes, 8),
+        }
+    }
+
+    fn parse_as<H: FileHeader<Endian = LittleEndian>>(bytes: Vec<u8>, word: usize) -> Self {
+        let header = H::parse(bytes.as_slice()).unwrap();
         let (mut segments, mut notes) = (Vec::new(), Vec::new());
         for program in header.program_headers(LittleEndian, bytes.as_slice()).unwrap() {
             let kind = program.p_type(LittleEndian);
@@ -58,8 +66,10 @@ impl Core {
             assert!(offset + stored <= bytes.len() as u64, "a segment outside of the file");
             if kind == PT_LOAD {
                 let flags = program.p_flags(LittleEndian).0;
-                let (start, len) = (program.p_vaddr(LittleEndian), program.p_memsz(LittleEndian));
-                segments.push(Segment { start, len, offset, stored, flags });
+                let (start, len) =
+                    (program.p_vaddr(LittleEndian).into(), program.p_memsz(LittleEndian).into());
+                let physical = program.p_paddr(LittleEndian).into();
+                segments.push(Segment { start, len, offset, stored, flags, physical });
             } else if kind == PT_NOTE {
                 let mut found = program.notes(LittleEndian, bytes.as_slice()).unwrap().unwrap();
                 while let Some(note) = found.next().unwrap() {
@@ -71,7 +81,7 @@ impl Core {
         let sorted = segments.windows(2).all(|pair| pair[0].start + pair[0].len <= pair[1].start);
         assert!(sorted, "segments overlap or are not in the order of addresses");
         assert_a_second_reader_agrees(&bytes, &segments);
-        Self { bytes, segments, notes }
+        Self { bytes, word, segments, notes }
     }
 
     /// The stretches of memory that the file holds.
@@ -104,7 +114,7 @@ impl Core {
         let mut threads: Vec<(u32, Vec<&Note>)> = Vec::new();
         for note in &self.notes {
             if note.kind == PRSTATUS {
-                threads.push((u32_at(&note.body, 32), vec![note]));
+                threads.push((u32_at(&note.body, 16 + 2 * self.word), vec![note]));
             } else if let Some((_, notes)) = threads.last_mut() {
                 notes.push(note);
             }
@@ -112,13 +122,19 @@ impl Core {
         threads
     }
 
+    /// A word at a place of a note.
+    pub fn word_at(&self, body: &[u8], at: usize) -> u64 {
+        body[at..at + self.word].iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
+    }
+
     pub fn mapped_files(&self) -> Vec<MappedFile> {
         let body = self.notes(FILE)[0];
-        let (count, unit) = (u64_at(body, 0) as usize, u64_at(body, 8));
-        let names = body[16 + 24 * count..].split(|byte| *byte == 0);
+        let (head, entry_len) = (2 * self.word, 3 * self.word);
+        let (count, unit) = (self.word_at(body, 0) as usize, self.word_at(body, self.word));
+        let names = body[head + entry_len * count..].split(|byte| *byte == 0);
         let entry = |(number, name): (usize, &[u8])| {
-            let at = 16 + 24 * number;
-            let [start, end, offset] = [0, 8, 16].map(|into| u64_at(body, at + into));
+            let at = head + entry_len * number;
+            let [start, end, offset] = [0, 1, 2].map(|into| self.word_at(body, at + into * self.word));
             MappedFile { start, end, offset: offset * unit, name: name.to_vec() }
         };
         names.take(count).enumerate().map(entry).collect()

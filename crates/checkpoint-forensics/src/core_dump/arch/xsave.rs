@@ -1,6 +1,12 @@
-//! Registers of a 64-bit x86 thread as the bodies of notes: `NT_FPREGSET` and `NT_X86_XSTATE`.
+//! The floating-point and extended state of x86 threads, as the bodies of notes.
 
-use container_checkpoint::model::{X86FloatingPoint, XSave};
+use container_checkpoint::model::{Registers, X86FloatingPoint, XSave};
+use object::elf::NoteType;
+
+use super::{LINUX, RegisterNote, words};
+
+/// `NT_X86_XSAVE_LAYOUT`: where the components stand in `NT_X86_XSTATE`; kernels since 6.12 write it.
+const NT_X86_XSAVE_LAYOUT: NoteType = NoteType(0x205);
 
 /// Length of the FXSAVE area (`user_i387_struct`) in bytes.
 pub(super) const FXSAVE: usize = 512;
@@ -15,7 +21,7 @@ const X87_SSE: u64 = 3;
 
 /// Components that a CPU has together or not at all, in the standard format of XSAVE on Intel's CPUs. AMD's has AVX-512 and PKRU at other offsets; the
 /// images hold values without offsets, and debuggers go by XCR0 and the size, which fit these.
-const GROUPS: [&[Component]; 4] = [
+static GROUPS: [&[Component]; 4] = [
     &[Component { number: 2, at: 576, len: 256, bytes: |x| words32(&x.ymmh_space) }],
     &[
         Component { number: 3, at: 960, len: 64, bytes: |x| words64(&x.bndreg_state) },
@@ -68,29 +74,44 @@ pub(super) fn xstate(fp: &X86FloatingPoint) -> Option<Vec<u8>> {
     let mut area = fxsave(fp)?;
     area.resize(FXSAVE + XSAVE_HEADER, 0);
     let mut xcr0 = X87_SSE;
-    for group in GROUPS {
-        let held: Vec<(&Component, Vec<u8>)> =
-            group.iter().map(|component| (component, (component.bytes)(xsave))).collect();
-        if held.iter().any(|(component, bytes)| bytes.len() != component.len) {
-            continue;
-        }
-        for (component, bytes) in held {
-            xcr0 |= 1 << component.number;
-            area.resize(area.len().max(component.at + component.len), 0);
-            area[component.at..component.at + component.len].copy_from_slice(&bytes);
-        }
+    for (component, bytes) in held(xsave) {
+        xcr0 |= 1 << component.number;
+        area.resize(area.len().max(component.at + component.len), 0);
+        area[component.at..component.at + component.len].copy_from_slice(&bytes);
     }
     area[XCR0_AT..XCR0_AT + 8].copy_from_slice(&xcr0.to_le_bytes());
     area[FXSAVE..FXSAVE + 8].copy_from_slice(&(xsave.xstate_bv & xcr0).to_le_bytes());
     Some(area)
 }
 
-fn words32(words: &[u32]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+/// The layout of [`xstate`]; `None` when a thread has none, or nothing but x87 and SSE.
+pub(super) fn layout_note(registers: &Registers) -> Option<RegisterNote> {
+    let Registers::X86(x86) = registers else { return None };
+    let held = held(x86.floating.xsave.as_ref()?);
+    // The last word of an entry has CPUID's flags of the component: none for those that the images hold.
+    let entry = |(component, _): &(&Component, _)| {
+        words(&[component.number, component.len as u32, component.at as u32, 0], u32::to_le_bytes)
+    };
+    let body: Vec<u8> = held.iter().flat_map(entry).collect();
+    (!body.is_empty()).then(|| RegisterNote::new(LINUX, NT_X86_XSAVE_LAYOUT, body))
 }
 
-fn words64(words: &[u64]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_le_bytes()).collect()
+/// The components that an image holds whole, with their bytes.
+fn held(xsave: &XSave) -> Vec<(&'static Component, Vec<u8>)> {
+    let group = |group: &'static [Component]| {
+        let held: Vec<_> = group.iter().map(|component| (component, (component.bytes)(xsave))).collect();
+        let is_whole = held.iter().all(|(component, bytes)| bytes.len() == component.len);
+        if is_whole { held } else { Vec::new() }
+    };
+    GROUPS.iter().flat_map(|components| group(components)).collect()
+}
+
+fn words32(values: &[u32]) -> Vec<u8> {
+    words(values, u32::to_le_bytes)
+}
+
+fn words64(values: &[u64]) -> Vec<u8> {
+    words(values, u64::to_le_bytes)
 }
 
 #[cfg(test)]

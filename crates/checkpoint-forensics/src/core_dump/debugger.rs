@@ -1,0 +1,86 @@
+//! `core.PID.gdb`: what gdb needs to be told beside a core, in the order in which it needs it.
+//!
+//! Names in the evidence are its maker's. Whatever could end a line or a word of gdb's is escaped, and files are named to gdb only where their names are plain.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use container_checkpoint::model::Model;
+
+use super::subject::Subject;
+use super::{Options, Written};
+
+/// Where no file is: gdb would take this machine's files for the container's.
+const NO_ROOT: &str = "/nonexistent";
+
+/// Writes the script for a core.
+pub(super) fn write(
+    out: &mut dyn Write,
+    subject: &Subject<'_>,
+    model: &Model,
+    options: &Options,
+    written: &Written,
+) -> io::Result<()> {
+    let executable = model.files.path(subject.map.executable).unwrap_or_default();
+    let command = subject.process.command.known().map_or(&[][..], Vec::as_slice);
+    writeln!(out, "# Process {} ({}) of {}.", written.pid, shown(command), written.machine)?;
+    writeln!(out, "# Executable: {}", shown(&executable))?;
+    for warning in written.warnings() {
+        writeln!(out, "# {warning}")?;
+    }
+    writeln!(out)?;
+    // Nothing of the container's may run in the debugger.
+    writeln!(out, "set auto-load python-scripts off\nset auto-load gdb-scripts off")?;
+    match &options.root {
+        Some(root) => {
+            let root = absolute(root);
+            writeln!(out, "set sysroot {}", root.display())?;
+            let file = root.join(String::from_utf8_lossy(&executable).trim_start_matches('/'));
+            match plain(&file).filter(|_| file.is_file()) {
+                Some(file) => writeln!(out, "file {file}")?,
+                None => writeln!(out, "# The executable is not in the given root: file PATH")?,
+            }
+        }
+        None => {
+            writeln!(out, "# Give gdb the container's root file system, and the executable in it:")?;
+            writeln!(out, "#   set sysroot ROOT\n#   file ROOT{}", shown(&executable))?;
+            writeln!(out, "# Without it, this machine's files must not stand in for the container's.")?;
+            writeln!(out, "set sysroot {NO_ROOT}")?;
+        }
+    }
+    writeln!(out, "core-file {}", absolute(&written.path).display())?;
+    // Names of threads have no place in a core.
+    for (number, (thread, _)) in (1..).zip(&subject.threads) {
+        let Some(name) = thread.command.known().filter(|name| !name.is_empty()) else { continue };
+        writeln!(out, "thread apply {number} -q thread name {}", shown(name))?;
+    }
+    Ok(())
+}
+
+/// Bytes of evidence on one line, in printable ASCII.
+fn shown(bytes: &[u8]) -> String {
+    bytes.escape_ascii().to_string().replace("\\'", "'").replace("\\\"", "\"")
+}
+
+/// The path as a word that gdb takes as it is.
+fn plain(path: &Path) -> Option<&str> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+,:@%=".contains(&byte);
+    path.to_str().filter(|text| text.bytes().all(is_plain))
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_line() {
+        assert_eq!(shown(b"a\nshell rm\r\x1b[2J\xff'\""), "a\\nshell rm\\r\\x1b[2J\\xff'\"");
+        assert_eq!(plain(Path::new("/root/bin/a b")), None);
+        assert_eq!(plain(Path::new("/root/bin/a$(b)")), None);
+        assert_eq!(plain(Path::new("/root/bin/python3.13")), Some("/root/bin/python3.13"));
+    }
+}
