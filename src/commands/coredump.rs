@@ -4,12 +4,18 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Unit, Warning, Written};
-use clap::{Args, ValueHint};
+use checkpoint_forensics::core_dump::{
+    self, Answer, CoreDump, Fill, Help, LookedAt, Options, Unit, Warning, Written,
+};
+use checkpoint_forensics::mapped_files::{Keeper, Room};
+use checkpoint_forensics::stores::{Both, Class, Classes, Rider};
+use clap::{Args, ValueEnum, ValueHint};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::evidence::split_path;
 use container_checkpoint::ids::Pid;
+use container_checkpoint::memory::Ride;
 use container_checkpoint::model::Model;
+use container_checkpoint::root_files::Root;
 
 use crate::present::bytes::size_text;
 use crate::present::cell::Cell;
@@ -45,9 +51,18 @@ pub struct CoredumpArgs {
     #[arg(long)]
     force: bool,
 
-    /// The container's root file system, for gdb to take code and symbols from
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    rootfs: Option<PathBuf>,
+    /// The container's root file system: a directory, an OCI layout or an archive; may be given several times
+    ///
+    /// Pages of files that a process did not write to are in no checkpoint. They are taken from here, if the build id or the size is that of the file that was mapped; gdb takes
+    /// code and symbols from the first directory.
+    #[arg(long, value_name = "ROOT", value_hint = ValueHint::AnyPath)]
+    rootfs: Vec<PathBuf>,
+
+    /// Which pages of files that a process did not write to are put into its core
+    ///
+    /// From ghost files of deleted ones, from files that the container changed, and from --rootfs.
+    #[arg(long, value_enum, default_value_t = FillName::Headers)]
+    fill: FillName,
 
     /// Show interrupted system calls as a debugger of the living process did
     ///
@@ -67,6 +82,30 @@ pub struct CoredumpArgs {
     physical: bool,
 }
 
+/// Which pages of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FillName {
+    /// None
+    None,
+    /// The first page of each ELF file, with its build id
+    Headers,
+    /// All that the kernel would have written: also the rest of mappings that were written to
+    All,
+}
+
+impl From<FillName> for Fill {
+    fn from(name: FillName) -> Self {
+        match name {
+            FillName::None => Self::None,
+            FillName::Headers => Self::Headers,
+            FillName::All => Self::All,
+        }
+    }
+}
+
+/// How many bytes of ELF files are kept while evidence goes by, in case that their first pages are wanted.
+const ELF_FILES_KEPT: u64 = 64 << 20;
+
 pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
     session.end_cleanly_on_signals()?;
     let options = Options {
@@ -76,15 +115,27 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
         undo_restart: args.undo_restart,
         honour_dontdump: args.honour_dontdump,
         physical: args.physical,
-        root: args.rootfs.clone(),
+        fill: args.fill.into(),
+        root: args.rootfs.iter().find(|root| root.is_dir()).cloned(),
     };
+    let mut roots = Vec::new();
+    for root in &args.rootfs {
+        roots.push(Root::open(root, &session.context)?);
+    }
     if args.output.as_os_str() == "-" {
-        return write_to_stdout(session, args, options);
+        return write_to_stdout(session, args, &roots, options);
     }
     // Several dumps have the same pids: each gets a directory of its own, whose name is known only when all is opened.
     let make = || CoreDump::new(options.clone(), &session.context);
+    let room = Room::new(ELF_FILES_KEPT);
+    let keep = || Keeper::any_elf(&room);
+    let classes = match options.fill {
+        Fill::Headers => [Class::Files, Class::Rootfs].into_iter().collect(),
+        Fill::None | Fill::All => Classes::default(),
+    };
     let (case, mut rides) = if args.evidence.names_one_dump() {
-        session.open_riding(&args.evidence, make)
+        let both = || Both::new(Ride::new(make), Rider::new(classes, &session.context, &keep));
+        session.open_with(&args.evidence, both)
     } else {
         (session.open(&args.evidence), Vec::new())
     };
@@ -97,9 +148,14 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
             1 => options.clone(),
             _ => Options { directory: directory_of(&args.output, checkpoint), ..options.clone() },
         };
-        let ride = rides.get_mut(checkpoint.id().evidence);
+        let mut help = Help { roots: &roots, ..Help::default() };
+        if let Some(both) = rides.get_mut(checkpoint.id().evidence) {
+            (help.ride, help.kept) = (Some(&mut both.first), Some(&mut both.second));
+        }
         let (model, mut findings) = checkpoint.model();
-        match core_dump::write(&case, checkpoint.id(), &model, &session.context, ride, &options) {
+        let looked_at =
+            LookedAt { case: &case, id: checkpoint.id(), model: &model, context: &session.context };
+        match core_dump::write(looked_at, help, &options) {
             Ok(answer) => {
                 findings.extend(answer.findings.clone());
                 findings.extend(checkpoint.evidence_findings().clone());
@@ -114,7 +170,7 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
 }
 
 /// Writes one core to standard output, and all that is to be said about it to the other stream.
-fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, options: Options) -> Outcome {
+fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, roots: &[Root], options: Options) -> Outcome {
     if session.ui.stdout_is_terminal() {
         anyhow::bail!("a core is no text for a terminal: send it into a file or a pipe");
     }
@@ -129,9 +185,9 @@ fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, options: Options)
     let (model, mut findings) = checkpoint.model();
     // With `-` as the directory, paths would seem to be files.
     let options = Options { directory: PathBuf::new(), ..options };
-    let (context, spool) = (&session.context, args.spool.as_deref());
-    let mut out = session.ui.stdout();
-    let answer = match core_dump::stream(&case, checkpoint.id(), &model, context, &options, spool, &mut out) {
+    let looked_at = LookedAt { case: &case, id: checkpoint.id(), model: &model, context: &session.context };
+    let (spool, mut out) = (args.spool.as_deref(), session.ui.stdout());
+    let answer = match core_dump::stream(looked_at, roots, &options, spool, &mut out) {
         Ok(answer) => answer,
         Err(error) => {
             session.ui.error(Text::own(error));
@@ -148,6 +204,7 @@ fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, options: Options)
             session.ui.note(Text::own(warning));
         }
     }
+    tell_refused(session, checkpoint, &answer);
     tell_skipped(session, checkpoint, &model, &answer);
     Ok(())
 }
@@ -192,8 +249,18 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         session.ui.table(&table)?;
         print_end(session, &answer.written)?;
     }
+    tell_refused(session, checkpoint, answer);
     tell_skipped(session, checkpoint, model, answer);
     Ok(())
+}
+
+/// Files that are not the ones that were mapped, each once.
+fn tell_refused(session: &Session<'_>, checkpoint: &Checkpoint<'_>, answer: &Answer) {
+    for refused in &answer.refused {
+        let text = Text::evidence(checkpoint.full_name()).and(": not taken: ");
+        let text = text.and_evidence(refused.from.to_string()).and(" for ").and_evidence(&refused.path);
+        session.ui.note(text.and(": ").and_evidence(&refused.why));
+    }
 }
 
 /// Who got no core, and why.

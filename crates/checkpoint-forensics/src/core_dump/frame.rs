@@ -141,6 +141,7 @@ impl Frame {
             threads_without_registers: subject.without_registers.clone(),
             absent: layout.absent.clone(),
             left_to_files: layout.left_out(Source::File),
+            filled: layout.fillings.iter().map(|filling| filling.len).sum(),
             not_captured: layout.left_out(Source::NotCaptured),
             auxv_was_cut: !subject.map.auxv.complete,
             unnamed_mappings: self.unnamed_mappings,

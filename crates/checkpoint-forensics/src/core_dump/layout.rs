@@ -8,12 +8,14 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use container_checkpoint::ids::VirtualAddress;
-use container_checkpoint::memory::{AddressSpace, Backing, Missing, Object, ObjectId, Piece, Place, Want};
+use container_checkpoint::memory::{AddressSpace, Backing, Memory, Missing, ObjectId, Piece, Place, Want};
 use container_checkpoint::model::{Mapping, MappingKind};
 
 use super::absence::{Absence, Absent};
 use super::arch::Class;
+use super::fill::{Choice, Fill, Filling};
 use super::source::{Source, Stretch};
+use crate::mapped_files::MappedFiles;
 
 /// The longest mapping without a touched page that is written as zeros, in bytes. Programs reserve terabytes that they never use.
 const UNTOUCHED_MAX: u64 = 1 << 30;
@@ -61,6 +63,8 @@ pub(super) struct Part {
 pub(super) struct Rules {
     /// Memory that the program asked to leave out of cores is left out.
     pub(super) honour_dontdump: bool,
+    /// Which pages come from files.
+    pub(super) fill: Fill,
 }
 
 /// The layout of one core: headers, memory, and behind it the notes.
@@ -70,6 +74,8 @@ pub(super) struct Layout {
     pub(super) segments: Vec<Segment>,
     /// Ascending by address.
     pub(super) parts: Vec<Part>,
+    /// What is to come from files, ascending by address.
+    pub(super) fillings: Vec<Filling>,
     /// What stands behind all that is mapped, ascending by address.
     pub(super) stretches: Vec<Stretch>,
     /// Ascending by address.
@@ -87,18 +93,20 @@ pub(super) struct Layout {
 pub(super) struct TooLarge;
 
 impl Layout {
-    /// Lays out the core of an address space whose page images are among `objects`.
-    pub(super) fn new(space: &AddressSpace, objects: &[Object], rules: Rules) -> Result<Self, TooLarge> {
+    /// Lays out the core of an address space.
+    pub(super) fn new(space: &AddressSpace, memory: &Memory, rules: Rules) -> Result<Self, TooLarge> {
         let mut layout = Self::empty(space.page_size.unwrap_or(PAGE));
         let mappings = || space.map.iter().flat_map(|map| &map.mappings);
         let own = own_objects(space, mappings());
         for mapping in mappings() {
-            let source = |object: ObjectId| match objects.get(object.0 as usize) {
+            let source = |object: ObjectId| match memory.objects.get(object.0 as usize) {
                 Some(object) if object.ancestor > 0 => Source::Parent,
                 _ if shows_object(mapping) && !own.contains(&object) => Source::Shared,
                 _ => Source::Images,
             };
-            layout.mapping(mapping, &space.locate(mapping.start.0..mapping.end.0), source, rules)?;
+            let pieces = space.locate(mapping.start.0..mapping.end.0);
+            let choice = Choice::of(rules.fill, mapping, &pieces, &memory.files, layout.page);
+            layout.mapping(mapping, &pieces, source, rules, choice)?;
         }
         layout.make_room_for_headers()?;
         Ok(layout)
@@ -108,6 +116,7 @@ impl Layout {
         Self {
             segments: Vec::new(),
             parts: Vec::new(),
+            fillings: Vec::new(),
             stretches: Vec::new(),
             absent: Vec::new(),
             page,
@@ -122,6 +131,7 @@ impl Layout {
         pieces: &[Piece],
         source: impl Fn(ObjectId) -> Source,
         rules: Rules,
+        choice: Choice,
     ) -> Result<(), TooLarge> {
         let first = self.segments.len();
         let writes_zeros = writes_zeros(mapping, pieces);
@@ -155,9 +165,28 @@ impl Layout {
                     self.leave_out(first, mapping, piece);
                     (if is_kernels(mapping) { Source::Kernel } else { Source::NotCaptured }, false)
                 }
-                Backing::File(..) => {
-                    self.leave_out(first, mapping, piece);
-                    (Source::File, false)
+                Backing::File(file, offset) => {
+                    let taken = choice.of_piece(piece);
+                    if taken > 0 {
+                        let at = self.hold(first, mapping, &Piece { len: taken, ..*piece })?;
+                        self.fillings.push(choice.filling(file, offset, taken, address, at));
+                        self.stretch(Stretch {
+                            start: address,
+                            len: taken,
+                            source: Source::File,
+                            held: true,
+                        });
+                    }
+                    let (start, len) = (address + taken, piece.len - taken);
+                    if len > 0 {
+                        self.leave_out(
+                            first,
+                            mapping,
+                            &Piece { start: VirtualAddress(start), len, ..*piece },
+                        );
+                        self.stretch(Stretch { start, len, source: Source::File, held: false });
+                    }
+                    continue;
                 }
                 Backing::Stored(Place::Missing(Missing::Lazy)) => (Source::NotCaptured, false),
                 Backing::Stored(Place::Missing(why)) => {
@@ -229,6 +258,7 @@ impl Layout {
         let room = headers.checked_next_multiple_of(self.page).ok_or(TooLarge)?;
         self.segments.iter_mut().filter_map(|segment| segment.at.as_mut()).for_each(|at| *at += room);
         self.parts.iter_mut().for_each(|part| part.at += room);
+        self.fillings.iter_mut().for_each(|filling| filling.at += room);
         self.memory_at = room;
         self.memory_end = self.memory_end.checked_add(room).filter(|end| *end <= FILE_MAX).ok_or(TooLarge)?;
         Ok(())
@@ -262,12 +292,24 @@ impl Layout {
         Ok(())
     }
 
+    /// Takes out what was to come from files that were not found; the files keep it.
+    pub(super) fn leave_to_files(&mut self, files: &MappedFiles) {
+        let (found, missing): (Vec<_>, Vec<_>) =
+            self.fillings.iter().partition(|filling| filling.bytes(files).is_some());
+        self.fillings = found;
+        let missing: Vec<Range<u64>> = missing.iter().map(Filling::range).collect();
+        if !missing.is_empty() {
+            self.segments = emptied(&self.segments, &missing);
+            self.stretches = marked(&self.stretches, &missing, |stretch| (stretch.source, false));
+        }
+    }
+
     fn lose(&mut self, lost: &[Range<u64>], why: Absence) {
         if lost.is_empty() {
             return;
         }
         self.segments = without(&self.segments, lost);
-        self.stretches = marked(&self.stretches, lost);
+        self.stretches = marked(&self.stretches, lost, |_| (Source::Absent, false));
         let absent = |range: &Range<u64>| {
             let (start, len) = (VirtualAddress(range.start), range.end - range.start);
             Absent { start, len, why }
@@ -370,16 +412,51 @@ fn without(segments: &[Segment], lost: &[Range<u64>]) -> Vec<Segment> {
     left
 }
 
-/// Stretches in which ranges of addresses are absent; both ascending.
-fn marked(stretches: &[Stretch], lost: &[Range<u64>]) -> Vec<Stretch> {
+/// Segments whose bytes in ranges of addresses don't stand in the core; both ascending, and each range within one segment.
+fn emptied(segments: &[Segment], ranges: &[Range<u64>]) -> Vec<Segment> {
+    let mut left = Vec::with_capacity(segments.len());
+    let mut next = 0;
+    for segment in segments {
+        let end = segment.start + segment.len;
+        let first = left.len();
+        let mut from = segment.start;
+        let add = |left: &mut Vec<Segment>, from: u64, to: u64, is_empty: bool| {
+            let into = from - segment.start;
+            let stored = if is_empty { 0 } else { segment.stored.saturating_sub(into).min(to - from) };
+            match left[first..].last_mut() {
+                _ if from == to => {}
+                // Bytes that are left out end the one before.
+                Some(last) if stored == 0 => last.len += to - from,
+                _ => {
+                    let at = segment.at.filter(|_| stored > 0).map(|at| at + into);
+                    left.push(Segment { start: from, len: to - from, at, stored, ..*segment });
+                }
+            }
+        };
+        while let Some(range) = ranges.get(next).filter(|range| range.start < end) {
+            add(&mut left, from, range.start, false);
+            add(&mut left, range.start, range.end.min(end), true);
+            from = range.end.min(end);
+            next += 1;
+        }
+        add(&mut left, from, end, false);
+    }
+    left
+}
+
+/// Stretches in which ranges of addresses get another source, and are held or not; both ascending.
+fn marked(
+    stretches: &[Stretch],
+    lost: &[Range<u64>],
+    mark: impl Fn(&Stretch) -> (Source, bool),
+) -> Vec<Stretch> {
     let mut marked = Vec::with_capacity(stretches.len());
     let mut next = 0;
     for stretch in stretches {
         let mut from = stretch.start;
         let mut keep = |from: u64, to: u64, is_lost: bool| {
             let (start, len) = (from, to.saturating_sub(from));
-            let (source, held) =
-                if is_lost { (Source::Absent, false) } else { (stretch.source, stretch.held) };
+            let (source, held) = if is_lost { mark(stretch) } else { (stretch.source, stretch.held) };
             marked.extend((len > 0).then_some(Stretch { start, len, source, held }));
         };
         // A range may go on in the next stretch.
@@ -402,7 +479,7 @@ fn marked(stretches: &[Stretch], lost: &[Range<u64>]) -> Vec<Stretch> {
 mod tests {
     use container_checkpoint::ids::FileId;
     use container_checkpoint::memory::ObjectId;
-    use container_checkpoint::model::{MappingKind, Protection};
+    use container_checkpoint::model::{Files, MappingKind, Protection};
 
     use super::*;
 
@@ -410,6 +487,36 @@ mod tests {
     const STORED: Backing = Backing::Stored(Place::Image(ObjectId(2), 0x9000));
     const LOST: Backing = Backing::Stored(Place::Missing(Missing::ParentNotGiven));
     const CLEAN: Backing = Backing::File(FileId(7), 0);
+
+    /// A private file mapping of which one page was written to: the kernel's core has all of it, ours what was found.
+    #[test]
+    fn clean_pages_of_files_that_are_not_found_split_the_segment() {
+        let file = Mapping { kind: MappingKind::FilePrivate, ..mapping(0x10_000, 4, 3) };
+        let rules = Rules { honour_dontdump: false, fill: Fill::All };
+        let mut layout = laid_out_by(rules, &[(&file, &[CLEAN, STORED, CLEAN, CLEAN])]);
+        assert_eq!(summary(&layout), [(0x10_000, 4 * PAGE, Some(PAGE))]);
+        assert_eq!(
+            layout.fillings.iter().map(|it| (it.at, it.len)).collect::<Vec<_>>(),
+            [(PAGE, PAGE), (3 * PAGE, PAGE), (4 * PAGE, PAGE)]
+        );
+        assert_eq!(layout.left_out(Source::File), 0);
+        layout.leave_to_files(&MappedFiles::default());
+        assert_eq!(summary(&layout), [(0x10_000, PAGE, None), (0x11_000, 3 * PAGE, Some(2 * PAGE))]);
+        assert_eq!(layout.segments[1].stored, PAGE);
+        assert_eq!((layout.left_out(Source::File), layout.fillings.len()), (3 * PAGE, 0));
+    }
+
+    #[test]
+    fn of_a_file_that_nobody_wrote_to_the_first_page_is_taken() {
+        let file = Mapping { kind: MappingKind::FilePrivate, ..mapping(0x10_000, 4, 5) };
+        let rules = Rules { honour_dontdump: false, fill: Fill::Headers };
+        let layout = laid_out_by(rules, &[(&file, &[CLEAN])]);
+        assert_eq!((layout.fillings.len(), layout.fillings[0].len), (1, PAGE));
+        assert_eq!((layout.segments[0].stored, layout.segments[0].len), (PAGE, 4 * PAGE));
+        assert_eq!(layout.left_out(Source::File), 3 * PAGE);
+        let further = Mapping { offset: PAGE, ..file };
+        assert!(laid_out_by(rules, &[(&further, &[CLEAN])]).fillings.is_empty());
+    }
 
     #[test]
     fn what_is_lost_has_no_program_header() {
@@ -498,7 +605,7 @@ mod tests {
     #[test]
     fn memory_that_no_core_should_hold_is_left_out_on_request() {
         let secret = Mapping { madvise: 1 << DONTDUMP, ..mapping(0x20_000, 3, 3) };
-        let rules = Rules { honour_dontdump: true };
+        let rules = Rules { honour_dontdump: true, fill: Fill::None };
         let layout = laid_out_by(rules, &[(&secret, &[Backing::Zero, STORED, Backing::Zero])]);
         assert_eq!(summary(&layout), [(0x20_000, 0x3000, None)]);
         assert_eq!((layout.parts.len(), layout.left_out(Source::DontDump)), (0, 0x3000));
@@ -542,7 +649,7 @@ mod tests {
             Mapping { start: VirtualAddress(0x10_123), end: VirtualAddress(0x10_200), ..mapping(0, 1, 3) };
         let pieces = [Piece { start: odd.start, len: 0xdd, backing: STORED }];
         let mut layout = Layout::empty(PAGE);
-        layout.mapping(&odd, &pieces, |_| Source::Images, Rules::default()).unwrap();
+        layout.mapping(&odd, &pieces, |_| Source::Images, Rules::default(), Choice::default()).unwrap();
         layout.make_room_for_headers().unwrap();
         assert_eq!(summary(&layout), [(0x10_123, 0xdd, Some(0x1123))]);
     }
@@ -554,7 +661,7 @@ mod tests {
         let stored =
             |mapping: &Mapping| [Piece { start: mapping.start, len: mapping.len(), backing: STORED }];
         let mut add = |mapping: &Mapping| {
-            layout.mapping(mapping, &stored(mapping), |_| Source::Images, Rules::default())
+            layout.mapping(mapping, &stored(mapping), |_| Source::Images, Rules::default(), Choice::default())
         };
         assert_eq!(add(&half), Ok(()));
         let more = Mapping { start: half.end, end: VirtualAddress(half.end.0 + half.len()), ..half };
@@ -589,7 +696,7 @@ mod tests {
 
     /// The layout of mappings, each of pieces of a page; a single piece fills its mapping.
     fn laid_out(mappings: &[(&Mapping, &[Backing])]) -> Layout {
-        laid_out_by(Rules::default(), mappings)
+        laid_out_by(Rules { honour_dontdump: false, fill: Fill::None }, mappings)
     }
 
     fn laid_out_by(rules: Rules, mappings: &[(&Mapping, &[Backing])]) -> Layout {
@@ -602,7 +709,8 @@ mod tests {
                 backing: *backing,
             };
             let pieces: Vec<_> = (0..).zip(*backings).map(piece).collect();
-            layout.mapping(mapping, &pieces, |_| Source::Images, rules).unwrap();
+            let choice = Choice::of(rules.fill, mapping, &pieces, &Files::default(), PAGE);
+            layout.mapping(mapping, &pieces, |_| Source::Images, rules, choice).unwrap();
         }
         layout.make_room_for_headers().unwrap();
         layout

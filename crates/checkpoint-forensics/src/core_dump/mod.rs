@@ -9,6 +9,7 @@ mod arch;
 mod debugger;
 mod elf;
 mod files_note;
+mod fill;
 mod frame;
 mod layout;
 mod looks;
@@ -26,15 +27,15 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use container_checkpoint::case::{Case, DumpId};
-use container_checkpoint::context::Context;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{self, Ride};
+use container_checkpoint::memory::{self, Beside, Ride};
 use container_checkpoint::model::{Model, Process};
+use container_checkpoint::root_files::Root;
 
 pub use absence::{Absence, Absent};
 pub use arch::{Restart, Sign};
+pub use fill::Fill;
 pub use question::CoreDump;
 pub use source::Source;
 pub use subject::Refusal;
@@ -46,7 +47,10 @@ use notes::Facts;
 use stream::{Flow, Pass, Survey};
 use subject::Subject;
 
+pub use crate::mapped_files::Subject as LookedAt;
+use crate::mapped_files::{Keeper, MappedFiles, Refused};
 use crate::outputs;
+use crate::stores::Rider;
 
 /// What cores are asked for.
 #[derive(Clone, Debug, Default)]
@@ -63,17 +67,32 @@ pub struct Options {
     pub honour_dontdump: bool,
     /// Whether `p_paddr` repeats the addresses, for tools that read a core as physical memory; else it is 0.
     pub physical: bool,
+    /// Which pages that the process did not write to come from files.
+    pub fill: Fill,
     /// The container's root file system, for `core.PID.gdb`: debuggers take code and symbols from there.
     pub root: Option<PathBuf>,
 }
 
+/// What was done before, and where files are looked for.
+#[derive(Debug, Default)]
+pub struct Help<'h, 'm> {
+    /// A ride with the same options: `Ride::new(|| CoreDump::new(options.clone(), &context))`.
+    pub ride: Option<&'h mut Ride<'m, CoreDump>>,
+    /// What kept the ELF files of the first pass.
+    pub kept: Option<&'h mut Rider<'m, Keeper>>,
+    /// Root file systems that the analyst gave, for pages of files.
+    pub roots: &'h [Root],
+}
+
 /// The cores of a dump.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Answer {
     /// What was written, in the order of the process tree.
     pub written: Vec<Written>,
     /// Who got no core.
     pub skipped: Vec<Skipped>,
+    /// Files that were found and are not those that were mapped.
+    pub refused: Vec<Refused>,
     /// What could not be had of the dump's memory as a whole, and what is odd about it.
     pub findings: Findings,
 }
@@ -99,6 +118,8 @@ pub struct Written {
     pub absent: Vec<Absent>,
     /// Bytes of mapped file pages that were never written to: a debugger takes them from the files.
     pub left_to_files: u64,
+    /// Bytes of such pages that are in the core, from files that were found.
+    pub filled: u64,
     /// Bytes of the program's that CRIU leaves out by rule: rings, pages for lazy restore.
     pub not_captured: u64,
     /// Whether CRIU cut the auxiliary vector: it keeps 22 entries.
@@ -143,6 +164,14 @@ pub enum Error {
     /// What a process shares would have to be kept in memory.
     #[error("more shared memory than is kept for a pipe: allow a temporary file with --spool")]
     OutOfOrder,
+    /// A file whose pages belong into a core can't be read.
+    #[error("{from}: {source}")]
+    File {
+        /// Where the file is.
+        from: String,
+        /// The system's reason.
+        source: io::Error,
+    },
     /// The file can't be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -179,7 +208,7 @@ impl Options {
     }
 
     fn rules(&self) -> layout::Rules {
-        layout::Rules { honour_dontdump: self.honour_dontdump }
+        layout::Rules { honour_dontdump: self.honour_dontdump, fill: self.fill }
     }
 
     /// All files of a process.
@@ -188,21 +217,14 @@ impl Options {
     }
 }
 
-/// Writes the core of each process that the options choose, in one pass over the dump's pages.
-///
-/// A ride must have been made with the same options: `Ride::new(|| CoreDump::new(options.clone(), &context))`.
+/// Writes the core of each process that the options choose. Of compressed evidence this is one pass over it, and one more where pages of files have to be looked for in it and were
+/// not kept.
 ///
 /// # Errors
 /// When a core exists and may not be replaced, when a file can't be written, when the evidence can't be read a second time and that is needed, when the caller
 /// asked to stop. No core is left half written.
-pub fn write(
-    case: &Case,
-    id: DumpId,
-    model: &Model,
-    context: &Context,
-    ride: Option<&mut Ride<'_, CoreDump>>,
-    options: &Options,
-) -> Result<Answer, Error> {
+pub fn write(looked_at: LookedAt<'_>, help: Help<'_, '_>, options: &Options) -> Result<Answer, Error> {
+    let LookedAt { case, id, model, context } = looked_at;
     let candidates = candidates(model, &options.pids);
     let pids: Vec<Pid> =
         candidates.iter().filter(|(_, subject)| subject.is_ok()).map(|(pid, _)| *pid).collect();
@@ -212,16 +234,19 @@ pub fn write(
     {
         return Err(Error::Exists { path });
     }
-    let mut findings = Findings::default();
-    let (written, skipped) = if pids.is_empty() {
-        CoreDump::new(options.clone(), context).finish(model, candidates)?
-    } else {
-        let make = || CoreDump::new(Options { pids, ..options.clone() }, context);
-        let answered = memory::answer(case, id, context, ride, make)?;
-        findings = answered.findings;
-        answered.question.finish(model, candidates)?
-    };
-    Ok(Answer { written, skipped, findings })
+    if pids.is_empty() {
+        let (written, skipped) =
+            CoreDump::new(options.clone(), context).finish(model, candidates, &MappedFiles::default())?;
+        return Ok(Answer { written, skipped, refused: Vec::new(), findings: Findings::default() });
+    }
+    let Help { ride, kept, roots } = help;
+    let make = || CoreDump::new(Options { pids, ..options.clone() }, context);
+    let pass = |beside: Option<Beside<'_>>| memory::answer_beside(case, id, context, ride, make, beside);
+    let (answered, files, more) = options.fill.gather(looked_at, roots, kept, pass)?;
+    let mut findings = answered.findings;
+    findings.extend(more);
+    let (written, skipped) = answered.question.finish(model, candidates, &files)?;
+    Ok(Answer { written, skipped, refused: files.refused, findings })
 }
 
 /// Writes the core of the one process that the options choose into a pipe: the same bytes as [`write`] gives a file. Nothing is written beside it.
@@ -232,14 +257,13 @@ pub fn write(
 /// # Errors
 /// As [`write`]; when several processes would have a core; when too much comes out of order and no file is allowed. Then some of the core may be out.
 pub fn stream(
-    case: &Case,
-    id: DumpId,
-    model: &Model,
-    context: &Context,
+    looked_at: LookedAt<'_>,
+    roots: &[Root],
     options: &Options,
     spool: Option<&Path>,
     out: &mut dyn Write,
 ) -> Result<Answer, Error> {
+    let LookedAt { case, id, model, context } = looked_at;
     let failed = |source| Error::Write { path: PathBuf::from("-"), source };
     let candidates = candidates(model, &options.pids);
     let (mut live, mut skipped) = (Vec::new(), Vec::new());
@@ -250,7 +274,7 @@ pub fn stream(
         }
     }
     let subject = match live.as_slice() {
-        [] => return Ok(Answer { written: Vec::new(), skipped, findings: Findings::default() }),
+        [] => return Ok(Answer { skipped, ..Answer::default() }),
         [subject] => subject,
         several => return Err(Error::Several(several.len())),
     };
@@ -258,7 +282,8 @@ pub fn stream(
     if let Some(spool) = spool {
         let directory = tempfile::tempdir_in(spool).map_err(failed)?;
         let options = Options { directory: directory.path().to_owned(), pids: vec![pid], ..options.clone() };
-        let mut answer = write(case, id, model, context, None, &options)?;
+        let help = Help { roots, ..Help::default() };
+        let mut answer = write(looked_at, help, &options)?;
         for written in &mut answer.written {
             let mut core = File::open(&written.path).map_err(failed)?;
             io::copy(&mut core, out).map_err(failed)?;
@@ -268,7 +293,9 @@ pub fn stream(
         return Ok(answer);
     }
     let make = || Survey::new(pid, options.rules(), context);
-    let mut surveyed = memory::answer(case, id, context, None, make)?;
+    let pass = |beside: Option<Beside<'_>>| memory::answer_beside(case, id, context, None, make, beside);
+    let (mut surveyed, files, more) = options.fill.gather(looked_at, roots, None, pass)?;
+    surveyed.findings.extend(more);
     if surveyed.question.is_too_much() {
         return Err(Error::OutOfOrder);
     }
@@ -278,9 +305,10 @@ pub fn stream(
     let Survey { layout, passes, came, kept, .. } = surveyed.question;
     let too_large = |mut skipped: Vec<Skipped>| {
         skipped.push(Skipped { pid, why: Refusal::TooLarge });
-        Ok(Answer { written: Vec::new(), skipped, findings: Findings::default() })
+        Ok(Answer { skipped, ..Answer::default() })
     };
     let Some(mut layout) = layout else { return too_large(skipped) };
+    layout.leave_to_files(&files);
     if layout.fit(subject.machine.class, &came).is_err() {
         return too_large(skipped);
     }
@@ -289,7 +317,7 @@ pub fn stream(
     frame.write_head(out, &layout).map_err(failed)?;
     let mut looks = Looks::of(subject);
     let head = frame.head_len(&layout);
-    let flow = Flow::new(&mut *out, context, &layout, &pass, head, &mut looks);
+    let flow = Flow::new(&mut *out, context, &layout, &pass, head, &mut looks, &files);
     let flow = memory::answer(case, id, context, None, || flow)?.question;
     let mut at = flow.end(&mut looks).map_err(failed)?;
     if context.cancelled() {
@@ -305,7 +333,7 @@ pub fn stream(
     frame.write_tail(out, &layout).map_err(failed)?;
     surveyed.findings.settle();
     let written = vec![frame.written(subject, &layout, restarts, options)];
-    Ok(Answer { written, skipped, findings: surveyed.findings })
+    Ok(Answer { written, skipped, refused: files.refused, findings: surveyed.findings })
 }
 
 /// Who is to get a core, in the order of the process tree; then who was asked for and is not in it.

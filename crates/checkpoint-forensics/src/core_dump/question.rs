@@ -18,6 +18,7 @@ use super::looks::Looks;
 use super::notes::Facts;
 use super::subject::{Refusal, Subject};
 use super::{Error, Options, Skipped, Written, debugger, notes, record};
+use crate::mapped_files::MappedFiles;
 use crate::outputs::{self, Outputs};
 
 /// How much is written at once, in bytes; between two writes is looked at whether to stop. Larger writes cost five times as much where the
@@ -69,6 +70,7 @@ impl CoreDump {
         mut self,
         model: &Model,
         candidates: Vec<Candidate<'_>>,
+        files: &MappedFiles,
     ) -> Result<(Vec<Written>, Vec<Skipped>), Error> {
         if let Some(failure) = self.failure {
             return Err(failure);
@@ -84,11 +86,13 @@ impl CoreDump {
                 (Ok(_), Err(_)) => skip(Refusal::TooLarge),
                 (Ok(subject), Ok(number)) => {
                     let core = &mut self.cores[number];
+                    core.layout.leave_to_files(files);
                     if core.layout.fit(subject.machine.class, &core.came).is_err() {
                         skip(Refusal::TooLarge);
                         continue;
                     }
-                    written.push(core.complete(&mut self.outputs, &self.options, &subject, model)?);
+                    core.fill(&mut self.outputs, files, &self.cancel)?;
+                    written.push(core.complete(&mut self.outputs, &self.options, &subject, model, files)?);
                     keep.insert(core.output);
                     keep.extend(&core.beside);
                 }
@@ -121,7 +125,7 @@ impl Question for CoreDump {
         let chosen = |pid: Pid| self.options.pids.is_empty() || self.options.pids.contains(&pid);
         for space in memory.spaces.iter().filter(|space| space.map.is_some() && chosen(space.pid)) {
             let rules = self.options.rules();
-            let Ok(layout) = Layout::new(space, &memory.objects, rules) else { continue };
+            let Ok(layout) = Layout::new(space, memory, rules) else { continue };
             let output = match self.outputs.add(self.options.path(space.pid), layout.memory_end) {
                 Ok(output) => output,
                 Err(outputs::Error::Write { source, .. }) if source.kind() == io::ErrorKind::FileTooLarge => {
@@ -155,6 +159,35 @@ impl Question for CoreDump {
 }
 
 impl Core {
+    /// Adds the pages that are in files alone.
+    fn fill(&self, outputs: &mut Outputs, files: &MappedFiles, cancel: &AtomicBool) -> Result<(), Error> {
+        for filling in &self.layout.fillings {
+            let Some(bytes) = filling.bytes(files) else { continue };
+            let mut at = filling.at;
+            let mut failure = None;
+            let range = filling.offset..filling.offset.saturating_add(filling.len);
+            let read = bytes.visit(range, &mut |bytes| {
+                for piece in bytes.chunks(STEP) {
+                    if cancel.load(Ordering::Relaxed) {
+                        failure = Some(Cancelled.into());
+                    } else if let Err(error) = outputs.write_sparse(self.output, at, piece) {
+                        failure = Some(error.into());
+                    }
+                    if failure.is_some() {
+                        return ControlFlow::Break(());
+                    }
+                    at += piece.len() as u64;
+                }
+                ControlFlow::Continue(())
+            });
+            if let Some(failure) = failure {
+                return Err(failure);
+            }
+            read.map_err(|source| Error::File { from: files.origin_of(filling.file), source })?;
+        }
+        Ok(())
+    }
+
     /// Adds everything but memory.
     fn complete(
         &mut self,
@@ -162,6 +195,7 @@ impl Core {
         options: &Options,
         subject: &Subject<'_>,
         model: &Model,
+        files: &MappedFiles,
     ) -> Result<Written, Error> {
         let (output, layout) = (self.output, &mut self.layout);
         let mut looks = Looks::of(subject);
@@ -189,7 +223,8 @@ impl Core {
             .into_iter()
             .map(|path| outputs.add(path, 0))
             .collect::<Result<_, _>>()?;
-        outputs.write(self.beside[0], 0, |out| record::write(out, subject, model, layout, &written))?;
+        outputs
+            .write(self.beside[0], 0, |out| record::write(out, subject, model, layout, &written, files))?;
         outputs.write(self.beside[1], 0, |out| debugger::write(out, subject, model, options, &written))?;
         Ok(written)
     }

@@ -1,10 +1,11 @@
 //! `core.PID.json`: what a core can't say. docs/JSON.md names every key.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use container_checkpoint::ids::VirtualAddress;
+use container_checkpoint::ids::{FileId, VirtualAddress};
 use container_checkpoint::model::{Mapping, Model};
 use serde::Serialize as _;
 use serde_json::ser::Formatter;
@@ -14,6 +15,7 @@ use super::layout::{Layout, Segment, is_private_to_program};
 use super::source::Stretch;
 use super::subject::Subject;
 use super::{Restart, Written};
+use crate::mapped_files::MappedFiles;
 
 /// Version of the keys.
 const SCHEMA_VERSION: u32 = 1;
@@ -32,8 +34,11 @@ pub(super) fn write(
     model: &Model,
     layout: &Layout,
     written: &Written,
+    files: &MappedFiles,
 ) -> io::Result<()> {
-    let head = ascii(&Value::Object(head(subject, model, layout, written)))?;
+    let mut head = head(subject, model, layout, written);
+    head.insert("files".into(), files_of(layout, model, files).into());
+    let head = ascii(&Value::Object(head))?;
     // Without its closing brace.
     out.write_all(&head[..head.len().saturating_sub(1)])?;
     out.write_all(b",\"segments\":[")?;
@@ -96,6 +101,24 @@ fn head(subject: &Subject<'_>, model: &Model, layout: &Layout, written: &Written
     });
     head.insert("absent".into(), absent.collect());
     head
+}
+
+/// The files whose pages are in the core though nobody wrote to them.
+fn files_of(layout: &Layout, model: &Model, files: &MappedFiles) -> Vec<Value> {
+    let mut bytes: BTreeMap<FileId, u64> = BTreeMap::new();
+    for filling in &layout.fillings {
+        *bytes.entry(filling.file).or_default() += filling.len;
+    }
+    let entry = |(file, bytes): (FileId, u64)| {
+        let found = files.get(file)?;
+        let mut entry = Map::new();
+        text(&mut entry, "path", &model.files.path(file)?);
+        entry.insert("bytes".into(), bytes.into());
+        text(&mut entry, "from", found.from.to_string().as_bytes());
+        entry.insert("verified".into(), found.verified.text().into());
+        Some(Value::Object(entry))
+    };
+    bytes.into_iter().filter_map(entry).collect()
 }
 
 /// What notes of some machines hold that images don't.

@@ -11,6 +11,7 @@ use container_checkpoint::memory::{Memory, ObjectId, Question, Want};
 
 use super::layout::{Layout, Part, Rules};
 use super::looks::Looks;
+use crate::mapped_files::MappedFiles;
 
 /// How many bytes are kept in memory because they come out of order.
 const KEPT_MAX: u64 = 64 << 20;
@@ -50,7 +51,7 @@ impl Survey {
 impl Question for Survey {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         let space = memory.space(self.pid).filter(|space| space.map.is_some());
-        self.layout = space.and_then(|space| Layout::new(space, &memory.objects, self.rules).ok());
+        self.layout = space.and_then(|space| Layout::new(space, memory, self.rules).ok());
         let parts = self.layout.as_ref().map_or(&[][..], |layout| &layout.parts);
         self.passes = in_order(parts);
         self.came = vec![0; parts.len()];
@@ -103,6 +104,9 @@ pub(super) struct Flow<'a> {
     /// How many bytes are out.
     at: u64,
     looks: Vec<Look>,
+    /// The files, and the next filling that is due.
+    files: &'a MappedFiles,
+    filling: usize,
     has_begun: bool,
     pub(super) failure: Option<io::Error>,
 }
@@ -135,6 +139,7 @@ impl<'a> Flow<'a> {
         survey: &'a Pass,
         at: u64,
         looks: &mut Looks,
+        files: &'a MappedFiles,
     ) -> Self {
         let mut found = Vec::new();
         for (number, (range, bytes)) in looks.ranges().enumerate() {
@@ -145,8 +150,21 @@ impl<'a> Flow<'a> {
         }
         found.sort_by_key(|look| look.at);
         let passing = (0..survey.passes.len()).filter(|part| survey.passes[*part]).collect();
-        let (next, has_begun, failure) = (0, false, None);
-        Self { out, context, layout, survey, passing, next, at, looks: found, has_begun, failure }
+        let (next, filling, has_begun, failure) = (0, 0, false, None);
+        Self {
+            out,
+            context,
+            layout,
+            survey,
+            passing,
+            next,
+            at,
+            looks: found,
+            files,
+            filling,
+            has_begun,
+            failure,
+        }
     }
 
     /// Writes what is left of memory, and gives what was looked at.
@@ -155,7 +173,7 @@ impl<'a> Flow<'a> {
             return Err(failure);
         }
         self.up_to(self.layout.parts.len())?;
-        self.zeros_to(self.layout.memory_end)?;
+        self.fill_to(self.layout.memory_end)?;
         for (number, (_, bytes)) in looks.ranges().enumerate() {
             for look in self.looks.iter().filter(|look| look.range == number) {
                 bytes[look.into..look.into + look.bytes.len()].copy_from_slice(&look.bytes);
@@ -175,6 +193,24 @@ impl<'a> Flow<'a> {
         Ok(())
     }
 
+    /// Writes what stands before an offset and is in no part: bytes of files, and zeros.
+    fn fill_to(&mut self, at: u64) -> io::Result<()> {
+        while let Some(&filling) = self.layout.fillings.get(self.filling).filter(|filling| filling.at < at) {
+            self.filling += 1;
+            self.zeros_to(filling.at)?;
+            let Some(bytes) = filling.bytes(self.files) else { continue };
+            let range = filling.offset..filling.offset.saturating_add(filling.len);
+            let mut failure = Ok(());
+            bytes.visit(range, &mut |bytes| {
+                failure = self.out.write_all(bytes);
+                self.at += bytes.len() as u64;
+                if failure.is_err() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            })?;
+            failure?;
+        }
+        self.zeros_to(at)
+    }
+
     fn zeros_to(&mut self, at: u64) -> io::Result<()> {
         while self.at < at {
             let len = (at - self.at).min(ZEROS as u64);
@@ -188,7 +224,7 @@ impl<'a> Flow<'a> {
         if at < self.at {
             return Err(io::Error::other("pages came in another order than before"));
         }
-        self.zeros_to(at)?;
+        self.fill_to(at)?;
         self.out.write_all(bytes)?;
         self.at += bytes.len() as u64;
         let first = self.looks.partition_point(|look| look.at + look.bytes.len() as u64 <= at);

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use container_checkpoint::evidence::Bytes;
@@ -40,11 +41,29 @@ impl Key {
 /// Contents, or why they can't be used.
 pub(super) type Kept = Result<Bytes, String>;
 
+/// How many bytes may still be kept, by all keepers together.
+#[derive(Clone, Debug)]
+pub struct Room(Rc<Cell<u64>>);
+
+impl Room {
+    /// Room for so many bytes.
+    pub fn new(bytes: u64) -> Self {
+        Self(Rc::new(Cell::new(bytes)))
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        let left = self.0.get().checked_sub(bytes);
+        self.0.set(left.unwrap_or_else(|| self.0.get()));
+        left.is_some()
+    }
+}
+
 /// A sink that keeps what is wanted, as long as there is room.
-pub(super) struct Keeper<'w> {
-    wanted: &'w BTreeSet<Key>,
-    /// How many bytes may still be kept, by all keepers together.
-    left: &'w Cell<u64>,
+#[derive(Debug)]
+pub struct Keeper {
+    /// `None` while nobody knows what is mapped: then all ELF files are wanted.
+    wanted: Option<Rc<BTreeSet<Key>>>,
+    room: Room,
     /// What comes in.
     bytes: Vec<u8>,
     /// There was no room for all of it.
@@ -52,40 +71,52 @@ pub(super) struct Keeper<'w> {
     kept: Vec<(Key, Kept)>,
 }
 
-impl<'w> Keeper<'w> {
-    pub(super) fn new(wanted: &'w BTreeSet<Key>, left: &'w Cell<u64>) -> Self {
-        Self { wanted, left, bytes: Vec::new(), is_full: false, kept: Vec::new() }
+/// What an ELF file begins with.
+const ELF: &[u8] = b"\x7fELF";
+
+impl Keeper {
+    pub(super) fn of(wanted: &Rc<BTreeSet<Key>>, room: &Room) -> Self {
+        Self { wanted: Some(wanted.clone()), ..Self::any_elf(room) }
+    }
+
+    /// Keeps all ELF files: for a first pass, in which it is not known yet what is mapped.
+    pub fn any_elf(room: &Room) -> Self {
+        Self { wanted: None, room: room.clone(), bytes: Vec::new(), is_full: false, kept: Vec::new() }
     }
 
     pub(super) fn into_kept(self) -> Vec<(Key, Kept)> {
         self.kept
     }
 
-    fn is_wanted(&self, store: &Store) -> bool {
-        Key::of(store).is_some_and(|key| self.wanted.contains(&key))
+    /// Under what a store is kept.
+    fn key(&self, store: &Store) -> Option<Key> {
+        let key = Key::of(store)?;
+        self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&key)).then_some(key)
     }
 
     /// Makes the contents so long, with zeros; false when there is no room.
     fn grow(&mut self, len: u64) -> bool {
         let more = len.saturating_sub(self.bytes.len() as u64);
-        let Some(left) = self.left.get().checked_sub(more) else {
+        if !self.room.take(more) {
             self.is_full = true;
             return false;
-        };
-        self.left.set(left);
+        }
         self.bytes.resize(self.bytes.len() + more as usize, 0);
         true
     }
 }
 
-impl Sink for Keeper<'_> {
+impl Sink for Keeper {
     fn begin(&mut self, store: &Store) -> ControlFlow<()> {
         (self.bytes, self.is_full) = (Vec::new(), false);
-        if self.is_wanted(store) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if self.key(store).is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn bytes(&mut self, _: &Store, chunk: Chunk<'_>) -> ControlFlow<()> {
         let Some(end) = chunk.at.checked_add(chunk.bytes.len() as u64) else { return ControlFlow::Break(()) };
+        if self.wanted.is_none() && chunk.at == 0 && !chunk.bytes.starts_with(ELF) {
+            return ControlFlow::Break(());
+        }
         // What is left out in between is a hole of the file: zeros.
         if !self.grow(end) {
             return ControlFlow::Break(());
@@ -95,7 +126,8 @@ impl Sink for Keeper<'_> {
     }
 
     fn end(&mut self, store: &Store, contents: &Contents) {
-        let Some(key) = Key::of(store).filter(|key| self.wanted.contains(key)) else { return };
+        let is_elf = self.is_full || self.bytes.starts_with(ELF);
+        let Some(key) = self.key(store).filter(|_| is_elf || self.wanted.is_some()) else { return };
         let kept = if self.is_full || !self.grow(contents.len) {
             Err("the mapped files together are too large to be kept; unpack the archive".to_owned())
         } else if let Some(lack) = contents.lacks.first() {

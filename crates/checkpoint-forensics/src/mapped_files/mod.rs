@@ -7,8 +7,8 @@
 mod check;
 mod keeper;
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -16,16 +16,31 @@ use container_checkpoint::error::Result;
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::FileId;
+use container_checkpoint::memory::Beside;
 use container_checkpoint::model::{Deleted, MappingKind, Model, RegularFile};
 use container_checkpoint::root_files::Root;
 
-use crate::stores::{Class, Classes, Reading};
-use keeper::{Keeper, Key};
+use crate::stores::{Class, Classes, Reading, Rider};
+use keeper::Key;
 
 pub use check::{Verified, build_id};
+pub use keeper::{Keeper, Room};
 
 /// How many bytes of files that only go by are kept, all together.
 const KEPT_MAX: u64 = 1 << 30;
+
+/// What files are looked for in.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// All evidence.
+    pub case: &'a Case,
+    /// The dump.
+    pub id: DumpId,
+    /// What its images say.
+    pub model: &'a Model,
+    /// Limits, progress, a way to stop.
+    pub context: &'a Context,
+}
 
 /// A file whose contents can be had.
 #[derive(Clone, Debug)]
@@ -86,6 +101,11 @@ impl MappedFiles {
         self.found.get(&file)
     }
 
+    /// Where a file's contents are from, for messages.
+    pub fn origin_of(&self, file: FileId) -> String {
+        self.get(file).map_or_else(String::new, |found| found.from.to_string())
+    }
+
     /// All that were found, by the number of the file.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &MappedFile)> {
         self.found.iter().map(|(file, found)| (*file, found))
@@ -103,61 +123,67 @@ impl MappedFiles {
         roots: &[Root],
         context: &Context,
     ) -> Result<(Self, Findings)> {
-        let mut files = Self::default();
-        let mapped = mapped(model);
-        let mut findings = Findings::default();
-        files.add_from_evidence(&mapped, case, id, model, context, &mut findings)?;
-        for root in roots {
-            files.add_from_root(&mapped, root, context)?;
-        }
-        Ok((files, findings))
+        let pass = |beside: Option<Beside<'_>>| match beside {
+            Some(beside) => case.evidence(id).pass_again(context, beside.passenger),
+            None => Ok(()),
+        };
+        let subject = Subject { case, id, model, context };
+        Self::gather_beside(subject, roots, None, pass).map(|((), files, findings)| (files, findings))
     }
 
-    fn add_from_evidence(
-        &mut self,
-        mapped: &BTreeMap<FileId, &RegularFile>,
-        case: &Case,
-        id: DumpId,
-        model: &Model,
-        context: &Context,
-        findings: &mut Findings,
-    ) -> Result<()> {
+    /// As [`gather`](Self::gather), for who has a question of his own to the evidence and wants one pass for both: `pass` makes it, with somebody beside if there is need. `ridden`
+    /// was shown the first pass.
+    ///
+    /// # Errors
+    /// What `pass` says, and when a root can't be read.
+    pub fn gather_beside<T>(
+        subject: Subject<'_>,
+        roots: &[Root],
+        ridden: Option<&mut Rider<'_, Keeper>>,
+        pass: impl FnOnce(Option<Beside<'_>>) -> Result<T>,
+    ) -> Result<(T, Self, Findings)> {
+        let Subject { case, id, model, context } = subject;
+        let mut files = Self::default();
+        let mut findings = Findings::default();
+        let mapped = mapped(model);
         let mut wanted: BTreeMap<Key, Vec<FileId>> = BTreeMap::new();
-        for (&file, regular) in mapped {
+        for (&file, regular) in &mapped {
             if let Some(key) = key(model, regular) {
                 wanted.entry(key).or_default().push(file);
             }
         }
-        let keys: BTreeSet<Key> = wanted.keys().cloned().collect();
-        let left = Cell::new(KEPT_MAX);
-        let make = || Keeper::new(&keys, &left);
-        let mut classes: Vec<Class> = Vec::new();
+        let keys: Rc<BTreeSet<Key>> = Rc::new(wanted.keys().cloned().collect());
+        let room = Room::new(KEPT_MAX);
+        let make = || Keeper::of(&keys, &room);
         let has = |is_ghost: bool| keys.iter().any(|key| matches!(key, Key::Ghost(_)) == is_ghost);
-        classes.extend(has(true).then_some(Class::Files));
-        classes.extend(has(false).then_some(Class::Rootfs));
-        let classes: Classes = classes.into_iter().collect();
-        let mut reading = Reading::new(case, id, model, classes, context, None, &make);
-        if let Some(beside) = reading.beside() {
-            case.evidence(id).pass_again(context, beside.passenger)?;
-        }
-        let (parts, missed) = reading.finish(case);
-        // Stores that none of these files is in are somebody else's.
-        drop(missed);
-        for part in parts {
-            for (key, kept) in part.sink.into_kept() {
-                let from = key.origin();
-                for &file in wanted.get(&key).into_iter().flatten() {
-                    match &kept {
-                        Ok(bytes) => self.add(file, mapped[&file], from.clone(), bytes.clone()),
-                        Err(why) => {
-                            findings.gap("a mapped file", from.to_string(), why);
-                            self.refuse(file, mapped[&file], from.clone(), why.clone());
-                        }
+        let classes = [has(true).then_some(Class::Files), has(false).then_some(Class::Rootfs)];
+        let classes: Classes = classes.into_iter().flatten().collect();
+        let mut kept = Vec::new();
+        let answer = {
+            // What rode along has been shown these already.
+            let mut reading = Reading::new(case, id, model, classes, context, ridden, &make);
+            let answer = pass(reading.beside())?;
+            // Members that none of these files is in are somebody else's errand.
+            let (parts, _) = reading.finish(case);
+            kept.extend(parts.into_iter().flat_map(|part| part.sink.into_kept()));
+            answer
+        };
+        for (key, kept) in kept {
+            let from = key.origin();
+            for &file in wanted.get(&key).into_iter().flatten() {
+                match &kept {
+                    Ok(bytes) => files.add(file, mapped[&file], from.clone(), bytes.clone()),
+                    Err(why) => {
+                        findings.gap("a mapped file", from.to_string(), why);
+                        files.refuse(file, mapped[&file], from.clone(), why.clone());
                     }
                 }
             }
         }
-        Ok(())
+        for root in roots {
+            files.add_from_root(&mapped, root, context)?;
+        }
+        Ok((answer, files, findings))
     }
 
     fn add_from_root(

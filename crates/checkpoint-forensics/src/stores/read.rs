@@ -39,7 +39,7 @@ impl<'m, S: Sink> Reading<'m, S> {
         model: &Model,
         classes: Classes,
         context: &Context,
-        ridden: Option<&mut Rider<'m, S>>,
+        ridden: Option<&mut Rider<'_, S>>,
         make: Make<'m, S>,
     ) -> Self {
         let (index, dump) = (case.evidence(id).index(), case.dump(id));

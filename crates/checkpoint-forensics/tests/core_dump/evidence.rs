@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options};
+use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Help, LookedAt, Options};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::dump::DirectoryFiles;
@@ -13,6 +13,7 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::Ride;
 use container_checkpoint::model::Model;
 use container_checkpoint::naming::Locator;
+use container_checkpoint::root_files::Root;
 use tempfile::TempDir;
 
 /// An archive of the repository.
@@ -89,10 +90,27 @@ impl Opened {
         pids: &[u32],
         change: impl FnOnce(Options) -> Options,
     ) -> Result<Cores, core_dump::Error> {
+        self.write_filled(id, pids, &[], change)
+    }
+
+    /// Writes cores with pages of files from root file systems.
+    pub fn write_filled(
+        &self,
+        id: DumpId,
+        pids: &[u32],
+        roots: &[Root],
+        change: impl FnOnce(Options) -> Options,
+    ) -> Result<Cores, core_dump::Error> {
         let directory = tempfile::tempdir().unwrap();
         let options = change(options(directory.path(), pids));
-        let answer = core_dump::write(&self.case, id, &self.model(id), &Context::default(), None, &options)?;
+        let (model, context) = (self.model(id), Context::default());
+        let help = Help { roots, ..Help::default() };
+        let answer = core_dump::write(self.looked_at(id, &model, &context), help, &options)?;
         Ok(Cores { directory, answer })
+    }
+
+    pub fn looked_at<'a>(&'a self, id: DumpId, model: &'a Model, context: &'a Context) -> LookedAt<'a> {
+        LookedAt { case: &self.case, id, model, context }
     }
 }
 
@@ -134,7 +152,9 @@ pub fn cores_on_a_ride(archive: &Path) -> Cores {
     case.add(Locator::whole(archive), &context, &mut ride);
     let id = DumpId { evidence: 0, dump: 0 };
     let (model, _) = Model::load(&case.dump(id).image_files(case.evidence(id).index()));
-    let answer = core_dump::write(&case, id, &model, &context, Some(&mut ride), &options).unwrap();
+    let help = Help { ride: Some(&mut ride), ..Help::default() };
+    let looked_at = LookedAt { case: &case, id, model: &model, context: &context };
+    let answer = core_dump::write(looked_at, help, &options).unwrap();
     Cores { directory, answer }
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::Ordering;
 
-use checkpoint_forensics::core_dump::{self, Error, Options, Refusal};
+use checkpoint_forensics::core_dump::{self, Error, Help, Options, Refusal};
 use container_checkpoint::context::Context;
 
 use super::evidence::{Cores, Opened, cores_on_a_ride, options, testdata, unpacked};
@@ -93,7 +93,8 @@ fn cores_are_for_their_owner_and_replace_nothing_unasked() {
     fs::write(cores.path(60), "mine").unwrap();
     let options = options(cores.directory.path(), &[]);
     let write = |options: &Options| {
-        core_dump::write(&opened.case, id, &opened.model(id), &Context::default(), None, options)
+        let (model, context) = (opened.model(id), Context::default());
+        core_dump::write(opened.looked_at(id, &model, &context), Help::default(), options)
     };
     let refused = write(&options).unwrap_err();
     assert!(matches!(&refused, Error::Exists { path } if *path == cores.path(57)), "{refused}");
@@ -109,7 +110,8 @@ fn nothing_stays_of_cores_that_were_stopped() {
     let (id, directory, context) = (opened.only(), tempfile::tempdir().unwrap(), Context::default());
     context.cancel.store(true, Ordering::Relaxed);
     let options = options(directory.path(), &[]);
-    let stopped = core_dump::write(&opened.case, id, &opened.model(id), &context, None, &options);
+    let model = opened.model(id);
+    let stopped = core_dump::write(opened.looked_at(id, &model, &context), Help::default(), &options);
     assert!(matches!(stopped, Err(Error::Checkpoint(_))), "{stopped:?}");
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }
