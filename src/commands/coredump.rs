@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Options, Unit, Warning, Written};
+use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Error, Options, Unit, Warning, Written};
 use clap::{Args, ValueHint};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::evidence::split_path;
@@ -69,6 +69,9 @@ pub struct CoredumpArgs {
 
 pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
     session.end_cleanly_on_signals()?;
+    if let Some(root) = args.rootfs.as_deref().filter(|root| !root.is_dir()) {
+        anyhow::bail!("{} is no directory", root.display());
+    }
     let options = Options {
         directory: args.output.clone(),
         pids: args.pid.iter().copied().map(Pid).collect(),
@@ -133,6 +136,8 @@ fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, options: Options)
     let mut out = session.ui.stdout();
     let answer = match core_dump::stream(&case, checkpoint.id(), &model, context, &options, spool, &mut out) {
         Ok(answer) => answer,
+        // A reader who went away is no error; the voice knows.
+        Err(error @ Error::Write { .. }) => return Err(error.into()),
         Err(error) => {
             session.ui.error(Text::own(error));
             return Ok(());

@@ -121,3 +121,15 @@ fn layouts_are_the_kernels_and_values_are_gdbs() {
         .collect();
     assert!(unused.is_empty(), "allowed and equal: {unused:?}");
 }
+
+/// What the program asked to leave out is left out on request, as by the kernel.
+#[test]
+fn dontdump_memory_is_honoured_as_by_the_kernel() {
+    let opened = Opened::new(&[&super::evidence::case("03-shm").unwrap()]);
+    let cores =
+        opened.cores_with(opened.dump("images"), |options| Options { honour_dontdump: true, ..options });
+    let (ours, theirs) = (cores.read(48), Core::parse(opened.member("03-shm/core.kernel").to_vec()));
+    let pair = Pair { ours: &ours, theirs: &theirs, volatile: &[], filled: false };
+    assert_eq!([32, 35].map(|number| differs(number, &pair)), [[""; 0]; 2]);
+    assert!(cores.answer.written[0].dontdump_left_out && cores.answer.written[0].dontdump > 0);
+}
