@@ -221,6 +221,25 @@ fn addresses_are_physical_ones_on_request_and_the_same_core_otherwise() {
     assert!(plain[plain.len() - end(&plain)..][56..] == physical[physical.len() - end(&physical)..][56..]);
 }
 
+/// Whatever processes are called, gdb is told nothing but what the program has to say.
+#[test]
+fn names_of_the_evidence_are_no_commands_for_gdb() {
+    let (directory, ran) = dumped(&[&testdata("hostile.tar.zst")]);
+    assert!(ran.status == 0 || ran.status == 3, "{}", ran.told());
+    let known = ["set auto-load ", "set sysroot /nonexistent", "core-file /", "thread apply "];
+    let mut lines = 0;
+    for name in names(&directory) {
+        let script = fs::read_to_string(directory.path().join(format!("cores/{name}.gdb"))).unwrap();
+        assert!(script.bytes().all(|byte| (0x20..0x7f).contains(&byte) || byte == b'\n'), "{script:?}");
+        for line in script.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            assert!(known.iter().any(|start| line.starts_with(start)), "{line}");
+            assert!(!line.ends_with('\\'), "{line}");
+            lines += 1;
+        }
+    }
+    assert!(lines > 100, "{lines}");
+}
+
 #[test]
 fn the_end_says_what_is_not_known_and_how_to_go_on() {
     let (directory, ran) = dumped(&[&testdata("counter.tar.zst")]);

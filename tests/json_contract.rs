@@ -190,6 +190,52 @@ fn every_key_on_all_of_testdata_is_documented_with_its_type() {
 }
 
 #[test]
+fn what_is_beside_cores_keeps_to_the_contract() {
+    let schema = Schema::read();
+    let (mut records, mut calls) = (0, 0);
+    for archive in all_of_testdata().into_iter().filter(|archive| !has_several_dumps(archive)) {
+        let directory = tempfile::TempDir::new().unwrap();
+        let output = directory.path().join("cores");
+        coldcase(&["coredump", "--output", output.to_str().unwrap(), &archive]).run();
+        for entry in fs::read_dir(&output).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let bytes = fs::read(&path).unwrap();
+            assert!(bytes.iter().all(|byte| (0x20..0x7f).contains(byte) || *byte == b'\n'), "{archive}");
+            let record: Value = serde_json::from_slice(&bytes).unwrap();
+            schema.check(&record, &["core"], &archive);
+            records += 1;
+            let threads = record["threads"].as_array().unwrap();
+            calls += threads.iter().filter(|thread| thread.get("interrupted_call").is_some()).count();
+            assert_sources_fill_segments(&record, &archive);
+        }
+    }
+    assert!(records > 100 && calls > 50, "{records} records, {calls} calls");
+}
+
+/// Each byte of a segment has one source, and those that are held come first.
+fn assert_sources_fill_segments(record: &Value, about: &str) {
+    for segment in record["segments"].as_array().unwrap() {
+        let mut at = address(&segment["start"]);
+        let mut held = 0;
+        for source in segment["sources"].as_array().unwrap() {
+            assert_eq!(address(&source["start"]), at, "{about}: {segment}");
+            let length = source["length"].as_u64().unwrap();
+            at += length;
+            held += if source["held"] == true { length } else { 0 };
+        }
+        assert_eq!(at, address(&segment["start"]) + segment["length"].as_u64().unwrap(), "{about}");
+        assert_eq!(Some(held), segment["stored"].as_u64(), "{about}: {segment}");
+    }
+}
+
+fn address(value: &Value) -> u64 {
+    u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+}
+
+#[test]
 fn every_key_on_all_of_the_corpus_is_documented_with_its_type() {
     let Some(corpus) = corpus() else { return };
     let schema = Schema::read();

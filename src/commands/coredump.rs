@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use checkpoint_forensics::core_dump::{
-    self, Answer, CoreDump, Fill, Help, LookedAt, Options, Unit, Warning, Written,
+    self, Answer, CoreDump, Error, Fill, Help, LookedAt, Options, Unit, Warning, Written,
 };
 use checkpoint_forensics::mapped_files::{Keeper, Room};
 use checkpoint_forensics::stores::{Both, Class, Classes, Rider};
@@ -189,6 +189,8 @@ fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, roots: &[Root], o
     let (spool, mut out) = (args.spool.as_deref(), session.ui.stdout());
     let answer = match core_dump::stream(looked_at, roots, &options, spool, &mut out) {
         Ok(answer) => answer,
+        // A reader who went away is no error; the voice knows.
+        Err(error @ Error::Write { .. }) => return Err(error.into()),
         Err(error) => {
             session.ui.error(Text::own(error));
             return Ok(());

@@ -57,9 +57,12 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Bytes of evidence on one line, in printable ASCII.
+/// Bytes of evidence on one line, in printable ASCII. A backslash at the end of a line would join the next one to it.
 fn shown(bytes: &[u8]) -> String {
-    bytes.escape_ascii().to_string().replace("\\'", "'").replace("\\\"", "\"")
+    let plain = |byte: u8| byte != b'\\' && (byte.is_ascii_graphic() || byte == b' ');
+    let letter =
+        |byte: &u8| if plain(*byte) { char::from(*byte).to_string() } else { format!("\\x{byte:02x}") };
+    bytes.iter().map(letter).collect()
 }
 
 /// The path as a word that gdb takes as it is.
@@ -78,7 +81,8 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_their_line() {
-        assert_eq!(shown(b"a\nshell rm\r\x1b[2J\xff'\""), "a\\nshell rm\\r\\x1b[2J\\xff'\"");
+        assert_eq!(shown(b"a\nshell rm\r\x1b[2J\xff'\""), "a\\x0ashell rm\\x0d\\x1b[2J\\xff'\"");
+        assert_eq!(shown(b"ends in \\"), "ends in \\x5c");
         assert_eq!(plain(Path::new("/root/bin/a b")), None);
         assert_eq!(plain(Path::new("/root/bin/a$(b)")), None);
         assert_eq!(plain(Path::new("/root/bin/python3.13")), Some("/root/bin/python3.13"));

@@ -319,10 +319,11 @@ pub fn stream(
     let head = frame.head_len(&layout);
     let flow = Flow::new(&mut *out, context, &layout, &pass, head, &mut looks, &files);
     let flow = memory::answer(case, id, context, None, || flow)?.question;
-    let mut at = flow.end(&mut looks).map_err(failed)?;
+    let end = flow.end(&mut looks);
     if context.cancelled() {
         return Err(container_checkpoint::error::Error::Cancelled.into());
     }
+    let mut at = end.map_err(failed)?;
     let restarts = looks.interrupted(subject);
     while at < frame.notes.0 {
         out.write_all(&[0]).map_err(failed)?;

@@ -213,6 +213,9 @@ impl<'a> Flow<'a> {
 
     fn zeros_to(&mut self, at: u64) -> io::Result<()> {
         while self.at < at {
+            if self.context.cancelled() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let len = (at - self.at).min(ZEROS as u64);
             self.out.write_all(&[0; ZEROS][..len as usize])?;
             self.at += len;

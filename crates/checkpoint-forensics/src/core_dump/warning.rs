@@ -44,15 +44,14 @@ impl Written {
             *sum = sum.saturating_add(absent.len);
         }
         let interrupted = if self.restarts_taken_back {
-            "in system calls: shown as before CRIU stopped them, which is a guess"
+            "in system calls, shown as before CRIU stopped them: a guess"
         } else {
-            "in system calls: CRIU set them back before the call, or lets it end in EINTR (--undo-restart shows them \
-             as they were)"
+            "in system calls, which CRIU undid: --undo-restart shows them as they were"
         };
         let dontdump = if self.dontdump_left_out {
-            "left out, as the program asked for (MADV_DONTDUMP)"
+            "in MADV_DONTDUMP mappings, left out as the program asked for"
         } else {
-            "in mappings that the program asked to leave out of cores (MADV_DONTDUMP): they are here"
+            "in MADV_DONTDUMP mappings, kept: --honour-dontdump leaves them out"
         };
         let (bytes, things) = (Unit::Bytes, Unit::Things);
         let rest: [(u64, Unit, &str); 7] = [
@@ -65,12 +64,12 @@ impl Written {
             (
                 self.left_to_files,
                 bytes,
-                "of file pages never written to: in the container's files, and without those gdb shows zeros",
+                "of file pages left to the container's files: gdb shows zeros without --rootfs",
             ),
             (
                 self.not_captured,
                 bytes,
-                "never captured (rings, pages for lazy restore): no zeros, although gdb may show some",
+                "never captured (rings, pages for lazy restore): not zero, though gdb may say so",
             ),
             (self.dontdump, bytes, dontdump),
             (u64::from(self.auxv_was_cut), things("auxiliary vector"), "cut to 22 entries by CRIU"),

@@ -3,7 +3,7 @@
 use container_checkpoint::memory::{Memory, Place};
 use serde_json::Value;
 
-use super::evidence::{Opened, corpus};
+use super::evidence::Opened;
 use super::reader::{
     AUXV, Core, FILE, FPREGSET, Note, PRPSINFO, XSAVE_LAYOUT, XSTATE, registers, u32_at, u64_at,
 };
@@ -35,9 +35,9 @@ struct Process<'a> {
 }
 
 fn each_process(check: impl Fn(&Process<'_>)) {
-    let Some(root) = corpus() else { return };
     for (case, pids) in CASES {
-        let opened = Opened::new(&[&root.join(format!("cases/core/{case}.tar.zst"))]);
+        let Some(archive) = super::evidence::case(case) else { continue };
+        let opened = Opened::new(&[&archive]);
         let cores = opened.cores(opened.dump("images"));
         assert_eq!(cores.pids(), pids, "{case}");
         let facts: Value = serde_json::from_slice(&opened.member(&format!("{case}/facts.json"))).unwrap();
@@ -182,9 +182,9 @@ fn every_byte_of_memory_is_gdbs() {
 
 #[test]
 fn all_that_the_images_hold_is_in_the_cores() {
-    let Some(root) = corpus() else { return };
     for (case, pids) in CASES {
-        let opened = Opened::new(&[&root.join(format!("cases/core/{case}.tar.zst"))]);
+        let Some(archive) = super::evidence::case(case) else { continue };
+        let opened = Opened::new(&[&archive]);
         let id = opened.dump("images");
         let (cores, memory) = (opened.cores(id), Memory::of(&opened.case, id));
         for pid in pids {
@@ -204,9 +204,9 @@ fn all_that_the_images_hold_is_in_the_cores() {
 
 #[test]
 fn the_same_process_dumped_twice_gives_the_same_core() {
-    let Some(root) = corpus() else { return };
+    let Some(archive) = super::evidence::case("03-shm") else { return };
     // The second dump holds holes of shared memory as pages of zeros, since gdb had read them in between.
-    let opened = Opened::new(&[&root.join("cases/core/03-shm.tar.zst")]);
+    let opened = Opened::new(&[&archive]);
     let cores = ["images-before-gcore", "images"].map(|dump| opened.cores(opened.dump(dump)));
     let [before, after] = cores.map(|cores| cores.read(48));
     assert_eq!(before.segments, after.segments);

@@ -17,19 +17,34 @@ const MARK: &str = "=-=-=";
 /// `None`, with a word on it, when this machine has no gdb.
 fn gdb<S: AsRef<str>>(core: &Path, commands: impl IntoIterator<Item = S>) -> Option<Vec<String>> {
     let nothing = tempfile::tempdir().unwrap();
-    let mut gdb = Command::new("gdb");
+    let open = [format!("set sysroot {}", nothing.path().display()), format!("core-file {}", core.display())];
+    answers("gdb", open.into_iter().chain(commands.into_iter().map(|command| command.as_ref().to_owned())), 2)
+}
+
+/// A debugger's answers to commands. Those to the first few are one.
+///
+/// `None`, with a word on it, when this machine does not have the debugger.
+pub fn answers(
+    debugger: &str,
+    commands: impl IntoIterator<Item = String>,
+    together: usize,
+) -> Option<Vec<String>> {
+    let nothing = tempfile::tempdir().unwrap();
+    let mut gdb = Command::new(debugger);
     gdb.env("LC_ALL", "C.UTF-8").env("HOME", nothing.path()).args(["-nx", "-q", "-batch"]);
     for setting in ["set width 0", "set height 0", "set debuginfod enabled off"] {
         gdb.args(["-ex", setting]);
     }
-    gdb.args(["-ex", &format!("set sysroot {}", nothing.path().display())]);
-    gdb.args(["-ex", &format!("core-file {}", core.display())]);
+    let mut commands = commands.into_iter();
+    for command in commands.by_ref().take(together) {
+        gdb.args(["-ex", &command]);
+    }
     for command in commands {
-        gdb.args(["-ex", &format!("echo {MARK}\\n"), "-ex", command.as_ref()]);
+        gdb.args(["-ex", &format!("echo {MARK}\\n"), "-ex", &command]);
     }
     let output = match gdb.output() {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            println!("skipped: no gdb");
+            println!("skipped: no {debugger}");
             return None;
         }
         output => output.unwrap(),

@@ -30,6 +30,19 @@ pub fn corpus() -> Option<PathBuf> {
     root
 }
 
+/// A case of a frozen process with its cores: of the repository, or of the larger corpus; says so if it is in neither.
+pub fn case(name: &str) -> Option<PathBuf> {
+    let ours = testdata(&format!("cores/{name}.tar.zst"));
+    if ours.is_file() {
+        return Some(ours);
+    }
+    let path = match name.strip_prefix("aarch64-") {
+        Some(name) => format!("cases/aarch64/{name}.tar.zst"),
+        None => format!("cases/core/{name}.tar.zst"),
+    };
+    corpus().map(|root| root.join(path))
+}
+
 /// Evidence that was opened without a question riding along.
 pub struct Opened {
     pub case: Case,

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure fails the test; skipped tests say so
 
+mod aarch64;
 mod compare;
 mod corpus;
 mod damage;

@@ -124,7 +124,10 @@ fn a_core_is_the_same_whatever_the_container() {
         let archive = testdata(&format!("tiny.tar.{packing}"));
         let opened = Opened::new(&[&archive]);
         let core = opened.cores(opened.only()).read(1).bytes;
-        assert!(cores_on_a_ride(&archive).read(1).bytes == core, "{packing}, while it is opened");
+        let ridden = cores_on_a_ride(&archive);
+        assert!(ridden.read(1).bytes == core, "{packing}, while it is opened");
+        let record = |cores: &Cores| fs::read(cores.directory.path().join("core.1.json")).unwrap();
+        assert!(record(&ridden) == record(&opened.cores(opened.only())), "{packing}, what is beside it");
         // The first two are dumps of their own.
         assert!(core == expected || ["gz", "zst"].contains(&packing), "{packing}, in a second pass");
     }
