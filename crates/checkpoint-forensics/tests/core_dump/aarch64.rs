@@ -1,7 +1,6 @@
 //! Cores of arm64 processes, written on this machine: their notes against what gdb saw of the living process, and gdb on them.
 
 use std::fs;
-use std::path::Path;
 
 use checkpoint_forensics::core_dump::Options;
 use serde_json::Value;
@@ -73,9 +72,6 @@ fn each(check: impl Fn(&Case, &[(u32, usize)])) {
         let program = facts["binary"].as_str().unwrap().trim_start_matches("/case/");
         let bytes = opened.member(&format!("{name}/bin/{program}"));
         fs::write(root.path().join("case").join(program), bytes).unwrap();
-        // Archives are unpacked as files: links are not among them.
-        link(root.path(), "usr/lib", "lib");
-        link(root.path(), "aarch64-linux-gnu/ld-linux-aarch64.so.1", "usr/lib/ld-linux-aarch64.so.1");
         let given = Some(root.path().to_owned());
         let cores = opened.cores_with(opened.dump("images"), |options| Options { root: given, ..options });
         let pid = u32::try_from(facts["gdb"]["pid"].as_u64().unwrap()).unwrap();
@@ -83,13 +79,6 @@ fn each(check: impl Fn(&Case, &[(u32, usize)])) {
         let script = cores.directory.path().join(format!("core.{pid}.gdb")).to_str().unwrap().to_owned();
         let core = cores.read(pid);
         check(&Case { name, facts, core, script, root, _cores: cores }, notes);
-    }
-}
-
-fn link(root: &Path, target: &str, name: &str) {
-    let path = root.join(name);
-    if path.symlink_metadata().is_err() {
-        std::os::unix::fs::symlink(target, path).unwrap();
     }
 }
 
@@ -220,6 +209,11 @@ fn gdb_reads_globals_and_the_auxiliary_vector() {
         commands.extend(asked.iter().map(|(name, _)| format!("output {name}")));
         let Some(answers) = answers("gdb-multiarch", commands, 1) else { return };
         for ((name, live), answer) in asked.iter().zip(&answers[2..]) {
+            if case.name == "07-high-4k-max" && live.as_str().unwrap().starts_with("0x4000000000") {
+                // CRIU left these pages out without a word: they are missing, not zero.
+                assert!(answer.contains("Cannot access memory"), "{answer}");
+                continue;
+            }
             assert_eq!(answer, live.as_str().unwrap(), "{}: {name}", case.name);
         }
         let live = case.facts["gdb"]["auxv"].as_array().unwrap();

@@ -171,7 +171,7 @@ pub fn cores_on_a_ride(archive: &Path) -> Cores {
     Cores { directory, answer }
 }
 
-/// Unpacks the files of an archive.
+/// Unpacks the files and symbolic links of an archive.
 pub fn unpacked(archive: &Path) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let opened = Opened::new(&[archive]);
@@ -182,6 +182,14 @@ pub fn unpacked(archive: &Path) -> TempDir {
         let path = directory.path().join(str::from_utf8(&member.path).unwrap());
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, opened.read_member(id, &Context::default()).unwrap()).unwrap();
+    }
+    for (_, _, member) in opened.evidence.index().members() {
+        let Some(target) = member.link.as_ref().filter(|_| member.kind == MemberKind::Symlink) else {
+            continue;
+        };
+        let path = directory.path().join(str::from_utf8(&member.path).unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(str::from_utf8(target).unwrap(), path).unwrap();
     }
     directory
 }
