@@ -94,6 +94,14 @@ impl<'u> Session<'u> {
         Ok(())
     }
 
+    /// From here on, a signal to end makes readers stop, and is otherwise let be: for a command that hands the terminal to another program, which takes it itself.
+    pub fn leave_signals_to_child(&self) -> Result<()> {
+        for signal in [SIGHUP, SIGINT, SIGTERM] {
+            flag::register(signal, self.context.cancel.clone())?;
+        }
+        Ok(())
+    }
+
     /// Opens all evidence. What can't be opened is told, and stops nothing.
     pub fn open(&self, args: &EvidenceArgs) -> Case {
         self.open_with(args, || Nobody).0

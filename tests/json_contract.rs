@@ -140,6 +140,7 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
     (&["rootfs", "--store=all", "--hash", "--format=json"], &["document", "rootfs"]),
     (&["recover", "--format=json"], &["document", "recoverable"]),
     (&["maps", "--zeros", "--format=json"], &["document", "maps"]),
+    (&["modules", "--format=json"], &["document", "modules"]),
 ];
 
 /// What `recover` writes; it is given a directory for it.

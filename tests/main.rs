@@ -25,6 +25,7 @@ mod list;
 mod maps;
 mod memory_bound;
 mod memparse;
+mod modules;
 mod naming;
 mod packed;
 mod peer;

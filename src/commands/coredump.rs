@@ -84,7 +84,7 @@ pub struct CoredumpArgs {
 
 /// Which pages of files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FillName {
+pub enum FillName {
     /// None
     None,
     /// The first page of each ELF file, with its build id
@@ -257,7 +257,7 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
 }
 
 /// Files that are not the ones that were mapped, each once.
-fn tell_refused(session: &Session<'_>, checkpoint: &Checkpoint<'_>, answer: &Answer) {
+pub fn tell_refused(session: &Session<'_>, checkpoint: &Checkpoint<'_>, answer: &Answer) {
     for refused in &answer.refused {
         let text = Text::evidence(checkpoint.full_name()).and(": not taken: ");
         let text = text.and_evidence(refused.from.to_string()).and(" for ").and_evidence(&refused.path);
@@ -287,7 +287,7 @@ fn tell_skipped(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Mode
 }
 
 /// What a core lacks although the evidence names it.
-fn tell_absent(session: &Session<'_>, checkpoint: &Checkpoint<'_>, written: &Written) {
+pub fn tell_absent(session: &Session<'_>, checkpoint: &Checkpoint<'_>, written: &Written) {
     let place = || Text::evidence(checkpoint.full_name()).and(format_args!("//pid {}", written.pid));
     for absent in &written.absent {
         let what = Text::own(format_args!("{} of memory at {}", size_text(absent.len), absent.start));

@@ -3,12 +3,14 @@
 mod coredump;
 mod crit;
 mod format;
+mod gdb;
 mod grep;
 mod inspect;
 mod list;
 mod mapping;
 mod maps;
 mod memparse;
+mod modules;
 mod recover;
 mod rootfs;
 mod selection;
@@ -30,9 +32,11 @@ pub enum Command {
     Rootfs(rootfs::RootfsArgs),
     Crit(crit::CritArgs),
     Maps(maps::MapsArgs),
+    Modules(modules::ModulesArgs),
     Grep(grep::GrepArgs),
     Strings(strings::StringsArgs),
     Coredump(coredump::CoredumpArgs),
+    Gdb(gdb::GdbArgs),
     Recover(recover::RecoverArgs),
     Memparse(memparse::MemparseArgs),
     Unpack(unpack::UnpackArgs),
@@ -48,9 +52,11 @@ impl Command {
             Self::Rootfs(args) => rootfs::run(session, args),
             Self::Crit(args) => crit::run(session, args),
             Self::Maps(args) => maps::run(session, args),
+            Self::Modules(args) => modules::run(session, args),
             Self::Grep(args) => grep::run(session, args),
             Self::Strings(args) => strings::run(session, args),
             Self::Coredump(args) => coredump::run(session, args),
+            Self::Gdb(args) => gdb::run(session, args),
             Self::Recover(args) => recover::run(session, args),
             Self::Memparse(args) => memparse::run(session, args),
             Self::Unpack(args) => unpack::run(session, args),

@@ -58,6 +58,12 @@ impl Coldcase {
         Self { command, shown: format!("coldcase {}", words.join(" ")), input: Input::Nothing, raw: false }
     }
 
+    /// Sets a variable of the program's environment.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
     /// Standard input is this file, as with `<` in a shell.
     pub fn redirected_from(mut self, file: impl AsRef<Path>) -> Self {
         self.input = Input::File(file.as_ref().to_owned());

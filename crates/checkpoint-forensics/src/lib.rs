@@ -5,6 +5,7 @@ pub mod core_dump;
 pub mod crit_x;
 pub mod in_order;
 pub mod mapped_files;
+pub mod modules;
 mod outputs;
 pub mod recover;
 pub mod rootfs;
