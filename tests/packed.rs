@@ -74,8 +74,13 @@ fn processes(tree: &str) -> &str {
 }
 
 fn files(directory: &str) -> Vec<(String, Vec<u8>)> {
-    let read =
-        |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+    let read = |entry: fs::DirEntry| {
+        let (name, bytes) = (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+        // What gdb is told has the core's path in it.
+        let is_script = name.ends_with(".gdb");
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap().replace(directory, "").into_bytes();
+        (name, if is_script { text(bytes) } else { bytes })
+    };
     let mut files: Vec<_> = fs::read_dir(directory).unwrap().map(|entry| read(entry.unwrap())).collect();
     files.sort();
     assert!(files.len() > 1, "{directory}");

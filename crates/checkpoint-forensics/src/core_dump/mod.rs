@@ -14,6 +14,7 @@ mod frame;
 mod layout;
 mod looks;
 mod notes;
+mod pipe;
 mod prstatus;
 mod psinfo;
 mod question;
@@ -23,9 +24,7 @@ mod stream;
 mod subject;
 mod warning;
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::Pid;
@@ -36,15 +35,12 @@ use container_checkpoint::root_files::Root;
 pub use absence::{Absence, Absent};
 pub use arch::{Restart, Sign};
 pub use fill::Fill;
+pub use pipe::stream;
 pub use question::CoreDump;
 pub use source::Source;
 pub use subject::Refusal;
 pub use warning::{Unit, Warning};
 
-use frame::Frame;
-use looks::Looks;
-use notes::Facts;
-use stream::{Flow, Pass, Survey};
 use subject::Subject;
 
 pub use crate::mapped_files::Subject as LookedAt;
@@ -170,7 +166,7 @@ pub enum Error {
         /// Where the file is.
         from: String,
         /// The system's reason.
-        source: io::Error,
+        source: std::io::Error,
     },
     /// The file can't be written.
     #[error("cannot write {}: {source}", path.display())]
@@ -247,94 +243,6 @@ pub fn write(looked_at: LookedAt<'_>, help: Help<'_, '_>, options: &Options) -> 
     findings.extend(more);
     let (written, skipped) = answered.question.finish(model, candidates, &files)?;
     Ok(Answer { written, skipped, refused: files.refused, findings })
-}
-
-/// Writes the core of the one process that the options choose into a pipe: the same bytes as [`write`] gives a file. Nothing is written beside it.
-///
-/// Memory goes out in the order of addresses, with a bounded part of it held. Where that is not enough, and for evidence that can be read only once, `spool` names a directory for
-/// a temporary file.
-///
-/// # Errors
-/// As [`write`]; when several processes would have a core; when too much comes out of order and no file is allowed. Then some of the core may be out.
-pub fn stream(
-    looked_at: LookedAt<'_>,
-    roots: &[Root],
-    options: &Options,
-    spool: Option<&Path>,
-    out: &mut dyn Write,
-) -> Result<Answer, Error> {
-    let LookedAt { case, id, model, context } = looked_at;
-    let failed = |source| Error::Write { path: PathBuf::from("-"), source };
-    let candidates = candidates(model, &options.pids);
-    let (mut live, mut skipped) = (Vec::new(), Vec::new());
-    for (pid, subject) in candidates {
-        match subject {
-            Ok(subject) => live.push(subject),
-            Err(why) => skipped.push(Skipped { pid, why }),
-        }
-    }
-    let subject = match live.as_slice() {
-        [] => return Ok(Answer { skipped, ..Answer::default() }),
-        [subject] => subject,
-        several => return Err(Error::Several(several.len())),
-    };
-    let pid = subject.process.pid;
-    if let Some(spool) = spool {
-        let directory = tempfile::tempdir_in(spool).map_err(failed)?;
-        let options = Options { directory: directory.path().to_owned(), pids: vec![pid], ..options.clone() };
-        let help = Help { roots, ..Help::default() };
-        let mut answer = write(looked_at, help, &options)?;
-        for written in &mut answer.written {
-            let mut core = File::open(&written.path).map_err(failed)?;
-            io::copy(&mut core, out).map_err(failed)?;
-            written.script = None;
-        }
-        answer.skipped.extend(skipped);
-        return Ok(answer);
-    }
-    let make = || Survey::new(pid, options.rules(), context);
-    let pass = |beside: Option<Beside<'_>>| memory::answer_beside(case, id, context, None, make, beside);
-    let (mut surveyed, files, more) = options.fill.gather(looked_at, roots, None, pass)?;
-    surveyed.findings.extend(more);
-    if surveyed.question.is_too_much() {
-        return Err(Error::OutOfOrder);
-    }
-    if context.cancelled() {
-        return Err(container_checkpoint::error::Error::Cancelled.into());
-    }
-    let Survey { layout, passes, came, kept, .. } = surveyed.question;
-    let too_large = |mut skipped: Vec<Skipped>| {
-        skipped.push(Skipped { pid, why: Refusal::TooLarge });
-        Ok(Answer { skipped, ..Answer::default() })
-    };
-    let Some(mut layout) = layout else { return too_large(skipped) };
-    layout.leave_to_files(&files);
-    if layout.fit(subject.machine.class, &came).is_err() {
-        return too_large(skipped);
-    }
-    let pass = Pass { passes, came, kept };
-    let frame = Frame::new(subject, model, &layout, options).map_err(failed)?;
-    frame.write_head(out, &layout).map_err(failed)?;
-    let mut looks = Looks::of(subject);
-    let head = frame.head_len(&layout);
-    let flow = Flow::new(&mut *out, context, &layout, &pass, head, &mut looks, &files);
-    let flow = memory::answer(case, id, context, None, || flow)?.question;
-    let end = flow.end(&mut looks);
-    if context.cancelled() {
-        return Err(container_checkpoint::error::Error::Cancelled.into());
-    }
-    let mut at = end.map_err(failed)?;
-    let restarts = looks.interrupted(subject);
-    while at < frame.notes.0 {
-        out.write_all(&[0]).map_err(failed)?;
-        at += 1;
-    }
-    let facts = Facts::new(subject, model, &layout, &looks, &restarts, options);
-    notes::write(out, facts).map_err(failed)?;
-    frame.write_tail(out, &layout).map_err(failed)?;
-    surveyed.findings.settle();
-    let written = vec![frame.written(subject, &layout, restarts, options)];
-    Ok(Answer { written, skipped, refused: files.refused, findings: surveyed.findings })
 }
 
 /// Who is to get a core, in the order of the process tree; then who was asked for and is not in it.

@@ -84,6 +84,10 @@ fn head(subject: &Subject<'_>, model: &Model, layout: &Layout, written: &Written
     head.insert("threads".into(), threads.collect());
     let lost: Vec<Value> = written.threads_without_registers.iter().map(|tid| tid.0.into()).collect();
     head.insert("threads_without_registers".into(), lost.into());
+    let shared = subject.process.task.known().and_then(|task| task.pending.known());
+    if let Some(queue) = shared {
+        head.insert("shared_pending".into(), queue.iter().map(|queued| Value::from(queued.signal)).collect());
+    }
     head.insert("auxv_cut".into(), written.auxv_was_cut.into());
     let unknown = UNKNOWN_FIELDS.iter().map(|field| Value::from(*field));
     head.insert("unknown_fields".into(), unknown.chain(of_machine(subject)).collect());

@@ -1,4 +1,4 @@
-//! A core into a pipe: headers, memory in the order of addresses, notes. What a process shares lies in other page images than its own pages, so that
+//! Memory in the order of addresses, for a pipe. What a process shares lies in other page images than its own pages, so that
 //! it comes out of that order: it is kept in memory, up to a bound, while the own pages go by in a second pass.
 
 use std::collections::HashMap;

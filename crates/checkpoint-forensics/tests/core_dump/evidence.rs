@@ -174,22 +174,27 @@ pub fn cores_on_a_ride(archive: &Path) -> Cores {
 /// Unpacks the files and symbolic links of an archive.
 pub fn unpacked(archive: &Path) -> TempDir {
     let directory = tempfile::tempdir().unwrap();
-    let opened = Opened::new(&[archive]);
-    let opened = &opened.case.evidences[0];
-    for (id, _, member) in
-        opened.evidence.index().members().filter(|(.., member)| member.kind == MemberKind::File)
-    {
-        let path = directory.path().join(str::from_utf8(&member.path).unwrap());
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, opened.read_member(id, &Context::default()).unwrap()).unwrap();
-    }
-    for (_, _, member) in opened.evidence.index().members() {
-        let Some(target) = member.link.as_ref().filter(|_| member.kind == MemberKind::Symlink) else {
-            continue;
-        };
-        let path = directory.path().join(str::from_utf8(&member.path).unwrap());
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::os::unix::fs::symlink(str::from_utf8(target).unwrap(), path).unwrap();
-    }
+    unpack(&Opened::new(&[archive]), "", directory.path());
     directory
+}
+
+/// Unpacks the files and symbolic links below a directory of the first evidence.
+pub fn unpack(opened: &Opened, below: &str, directory: &Path) {
+    let opened = &opened.case.evidences[0];
+    for (id, _, member) in opened.evidence.index().members() {
+        let Some(path) = str::from_utf8(&member.path).unwrap().strip_prefix(below) else { continue };
+        let path = directory.join(path);
+        let make_room = || fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match (member.kind, &member.link) {
+            (MemberKind::File, _) => {
+                make_room();
+                fs::write(&path, opened.read_member(id, &Context::default()).unwrap()).unwrap();
+            }
+            (MemberKind::Symlink, Some(target)) if path.symlink_metadata().is_err() => {
+                make_room();
+                std::os::unix::fs::symlink(str::from_utf8(target).unwrap(), &path).unwrap();
+            }
+            _ => {}
+        }
+    }
 }
