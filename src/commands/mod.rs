@@ -4,6 +4,7 @@ mod coredump;
 mod crit;
 mod format;
 mod grep;
+mod holders;
 mod inspect;
 mod list;
 mod mapping;

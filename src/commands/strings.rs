@@ -14,7 +14,6 @@ use container_checkpoint::memory::{self, Memory, Selection};
 use container_checkpoint::model::Model;
 use serde_json::{Map, Value, json};
 
-use super::grep::lived;
 use super::mapping::mapping_json;
 use super::selection::SelectionArgs;
 use crate::cli::parse_size;
@@ -139,7 +138,7 @@ fn strings_of(
     let memory = Memory::of(case, checkpoint.id());
     let asked_for = &options.selection;
     let pids = memory.spaces.iter().map(|space| space.pid);
-    let mut pids: Vec<Pid> = pids.filter(|&pid| asked_for.has_process(pid) && lived(&model, pid)).collect();
+    let mut pids: Vec<Pid> = pids.filter(|&pid| asked_for.has_process(pid) && model.has_lived(pid)).collect();
     if pids.is_empty() {
         pids.push(Pid(u32::MAX)); // no process is not all of them
     }

@@ -18,7 +18,7 @@ pub use coding::Coding;
 use joined::{Joining, Placed};
 use run::{Bounds, Edges, Reader, Run};
 
-use crate::search::plan::Plan;
+use crate::search::plan::{Plan, Scope};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -240,7 +240,7 @@ fn tell(
 
 impl Question for Strings<'_> {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        self.plan = Plan::new(memory, 0, &self.options.selection);
+        self.plan = Plan::new(memory, 0, &self.options.selection, Scope::PROCESSES);
         self.pids = memory.spaces.iter().map(|space| space.pid).collect();
         self.objects = memory.objects.clone();
         self.readers.clear();

@@ -164,6 +164,11 @@ impl Model {
         (model, findings)
     }
 
+    /// Whether a process is one of the dump's, not left over of another. A pre-dump does not list its processes, and a broken list leaves some out.
+    pub fn has_lived(&self, pid: Pid) -> bool {
+        self.is_pre_dump || !self.processes.is_whole() || self.processes.get(pid).is_some()
+    }
+
     /// What is behind a mapping as `/proc/PID/maps` names it; see [`Files::mapping_name`].
     pub fn mapping_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
         self.files.mapping_name(mapping)
