@@ -17,8 +17,8 @@ use serde_json::{Map, Value, json};
 use super::mapping::mapping_json;
 use super::selection::SelectionArgs;
 use crate::cli::parse_size;
-use crate::present::bytes::address_text;
-use crate::present::escape::Escaped;
+use crate::present::bytes::push_address;
+use crate::present::escape::push_escaped;
 use crate::present::json::{address, gap, text_fields};
 use crate::present::json_lines::JsonLines;
 use crate::present::text::Text;
@@ -155,6 +155,7 @@ fn strings_of(
             .map(|answered| (answered.question.left_out_memory(), answered.findings))
     };
     printed?;
+    printer.flush()?;
     let (left_out, mut findings) = match answered {
         Ok(answered) => answered,
         Err(error) => return Ok(Err(error)),
@@ -180,7 +181,7 @@ struct Of<'a> {
 
 /// Prints strings as they come.
 enum Printer<'u> {
-    Plain { out: Stdout<'u>, several: bool },
+    Plain(Plain<'u>),
     Lines { lines: JsonLines<Stdout<'u>>, strings: u64 },
 }
 
@@ -188,7 +189,13 @@ impl<'u> Printer<'u> {
     fn new(session: &Session<'u>, format: Format, chosen: &[Checkpoint<'_>]) -> io::Result<Self> {
         let out = session.ui.stdout();
         Ok(match format {
-            Format::Plain => Self::Plain { out, several: chosen.len() > 1 },
+            Format::Plain => Self::Plain(Plain {
+                out,
+                several: chosen.len() > 1,
+                buffer: Vec::new(),
+                pids: Vec::new(),
+                pids_text: Vec::new(),
+            }),
             Format::Jsonl => {
                 let names: Vec<Vec<u8>> = chosen.iter().map(Checkpoint::full_name).collect();
                 Self::Lines { lines: JsonLines::begin(out, &names)?, strings: 0 }
@@ -198,14 +205,19 @@ impl<'u> Printer<'u> {
 
     fn print(&mut self, of: &Of<'_>, found: &Found<'_>) -> io::Result<()> {
         match self {
-            Self::Plain { out, several } => {
-                let name = several.then(|| of.checkpoint.full_name());
-                print_plain(out, name.as_deref(), found)
-            }
+            Self::Plain(plain) => plain.print(of, found),
             Self::Lines { lines, strings } => {
                 *strings += 1;
                 lines.record("string", string_json(of, found))
             }
+        }
+    }
+
+    /// What was printed so far leaves the program before it says anything else.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(plain) => plain.flush(),
+            Self::Lines { .. } => Ok(()),
         }
     }
 
@@ -216,18 +228,50 @@ impl<'u> Printer<'u> {
     }
 }
 
-/// Evidence where there are several, process, address, text.
-fn print_plain(out: &mut Stdout<'_>, evidence: Option<&[u8]>, found: &Found<'_>) -> io::Result<()> {
-    let Some((_, at)) = found.sightings.first() else { return Ok(()) };
-    let mut line = Vec::new();
-    if let Some(evidence) = evidence {
-        write!(line, "{}  ", Escaped(evidence))?;
+/// So much is printed at once, in bytes.
+const PRINTED_AT_ONCE: usize = 64 << 10;
+
+/// Lines of plain text. There may be tens of millions: they are put together in one buffer.
+struct Plain<'u> {
+    out: Stdout<'u>,
+    /// Whether each line says of which evidence it is.
+    several: bool,
+    buffer: Vec<u8>,
+    /// The processes of the last line, and how they were printed: many lines are of the same.
+    pids: Vec<Pid>,
+    pids_text: Vec<u8>,
+}
+
+impl Plain<'_> {
+    /// Evidence where there are several, process, address, text.
+    fn print(&mut self, of: &Of<'_>, found: &Found<'_>) -> io::Result<()> {
+        let Some((_, at)) = found.sightings.first() else { return Ok(()) };
+        let line = &mut self.buffer;
+        if self.several {
+            push_escaped(line, &of.checkpoint.full_name());
+            line.extend_from_slice(b"  ");
+        }
+        let pids = found.sightings.iter().map(|(pid, _)| *pid);
+        if !pids.clone().eq(self.pids.iter().copied()) {
+            self.pids = pids.collect();
+            let mut distinct = self.pids.clone();
+            distinct.dedup(); // a process may see it at several addresses
+            let texts: Vec<String> = distinct.iter().map(ToString::to_string).collect();
+            self.pids_text = format!("{:>7}  ", texts.join(",")).into_bytes();
+        }
+        line.extend_from_slice(&self.pids_text);
+        push_address(line, at.0);
+        line.extend_from_slice(b"  ");
+        push_escaped(line, found.text);
+        line.extend_from_slice(if found.is_cut { b" [cut]\n" } else { b"\n" });
+        if line.len() >= PRINTED_AT_ONCE { self.flush() } else { Ok(()) }
     }
-    let mut pids: Vec<String> = found.sightings.iter().map(|(pid, _)| pid.to_string()).collect();
-    pids.dedup(); // a process may see it at several addresses
-    write!(line, "{:>7}  {}  {}", pids.join(","), address_text(at.0), Escaped(found.text))?;
-    line.extend_from_slice(if found.is_cut { b" [cut]\n" } else { b"\n" });
-    out.write_all(&line)
+
+    fn flush(&mut self) -> io::Result<()> {
+        let printed = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        printed
+    }
 }
 
 fn string_json(of: &Of<'_>, found: &Found<'_>) -> Map<String, Value> {

@@ -37,7 +37,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found<'f> {
     /// Who sees the first byte at which address, ascending.
-    pub sightings: Vec<(Pid, VirtualAddress)>,
+    pub sightings: &'f [(Pid, VirtualAddress)],
     /// The page image that holds the first byte.
     pub object: &'f Object,
     /// The offset of the first byte in the image, in bytes.
@@ -75,6 +75,8 @@ pub struct Strings<'s> {
     /// By segment and lane.
     edges: BTreeMap<(usize, usize), Edges>,
     held: usize,
+    /// Of the string that is told: kept, since there may be millions.
+    sightings: Vec<(Pid, VirtualAddress)>,
     is_stopped: bool,
 }
 
@@ -96,6 +98,7 @@ impl<'s> Strings<'s> {
             readers: HashMap::new(),
             edges: BTreeMap::new(),
             held: 0,
+            sightings: Vec::new(),
             is_stopped: false,
         }
     }
@@ -159,11 +162,12 @@ impl<'s> Strings<'s> {
 
     /// A string inside a segment, for all who see it.
     fn tell_run(&mut self, number: usize, coding: Coding, run: &Run) {
-        let Self { plan, pids, objects, sink, is_stopped, .. } = self;
+        let Self { plan, pids, objects, sink, is_stopped, sightings, .. } = self;
         let segment = &plan.segments[number];
         let sighting =
             |view: &crate::search::plan::View| (pids[view.space], VirtualAddress(view.address + run.start));
-        let mut sightings: Vec<_> = plan.views_of(number).iter().map(sighting).collect();
+        sightings.clear();
+        sightings.extend(plan.views_of(number).iter().map(sighting));
         sightings.sort_unstable();
         tell(
             sightings,
@@ -216,13 +220,13 @@ impl<'s> Strings<'s> {
             let segment = &plan.segments[number];
             sightings.sort_unstable();
             let object = &objects[segment.object.0 as usize];
-            tell(sightings, object, segment.offset + start, lanes[lane].0, &run, sink, is_stopped);
+            tell(&sightings, object, segment.offset + start, lanes[lane].0, &run, sink, is_stopped);
         }
     }
 }
 
 fn tell(
-    sightings: Vec<(Pid, VirtualAddress)>,
+    sightings: &[(Pid, VirtualAddress)],
     object: &Object,
     offset: u64,
     coding: Coding,
