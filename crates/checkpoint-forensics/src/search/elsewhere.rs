@@ -149,3 +149,87 @@ impl Sink for StoreSearch {
         let (ControlFlow::Continue(()) | ControlFlow::Break(())) = self.close(store);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::pattern::Patterns;
+    use super::*;
+    use crate::stores::Kind;
+
+    fn search(pattern: &str, room: Room) -> StoreSearch {
+        let scanner = Scanner::new(Patterns::regex(pattern, false).unwrap(), 2, 1);
+        StoreSearch::new(&Common::new(scanner, room))
+    }
+
+    fn store(number: u32) -> Store {
+        Store { kind: Kind::Pipe(number), member: Arc::from(&b"pipes-data.img"[..]), inner: None }
+    }
+
+    /// Shows a store in pieces: where each is in the store and in the member, and its bytes.
+    fn show(search: &mut StoreSearch, store: &Store, pieces: &[(u64, u64, &[u8])]) {
+        if search.begin(store).is_continue() {
+            for &(at, offset, bytes) in pieces {
+                if search.bytes(store, Chunk { at, offset, pages: None, bytes }).is_break() {
+                    break;
+                }
+            }
+        }
+        search.end(store, &Contents::default());
+    }
+
+    fn told(search: &StoreSearch) -> Vec<(Vec<u8>, u64, u64, String)> {
+        let tell = |found: &Found| {
+            let text = [&found.hit.before[..], b"<", &found.hit.text, b">", &found.hit.after].concat();
+            (search.stores[found.store].name(), found.at, found.offset, String::from_utf8(text).unwrap())
+        };
+        search.found.iter().map(tell).collect()
+    }
+
+    #[test]
+    fn pieces_are_joined_and_holes_are_not() {
+        let mut search = search("ab+c", Room::new(None));
+        show(&mut search, &store(1), &[(0, 100, b"xxab"), (4, 104, b"bc-"), (7, 200, b"abc")]);
+        show(&mut search, &store(2), &[(0, 0, b"nothing")]);
+        show(&mut search, &store(3), &[(0, 0, b"ab"), (1000, 50, b"c abc")]);
+        let name = |number| store(number).name();
+        let expected = [
+            (name(1), 2, 102, "xx<abbc>-a".to_owned()),
+            (name(1), 7, 200, "c-<abc>".to_owned()),
+            (name(3), 1002, 52, "c <abc>".to_owned()),
+        ];
+        assert_eq!(told(&search), expected);
+    }
+
+    #[test]
+    fn pieces_of_any_size_give_the_matches_of_the_whole() {
+        let bytes: Vec<u8> = (0..3_000_000u32)
+            .map(|n| if n % 1_048_571 < 40 { b'a' + (n % 7 % 3) as u8 } else { b'.' })
+            .collect();
+        let found = |size: usize| {
+            let mut search = search("[a-c]{7,}", Room::new(None));
+            let pieces: Vec<(u64, u64, &[u8])> =
+                (0..).step_by(size).zip(bytes.chunks(size)).map(|(at, piece)| (at, at + 9, piece)).collect();
+            show(&mut search, &store(1), &pieces);
+            assert!(search.runs.is_empty() && search.stretch.is_none());
+            told(&search)
+        };
+        let whole = found(bytes.len());
+        assert_eq!(whole.len(), 3);
+        assert!(whole.iter().all(|(_, at, offset, _)| *offset == at + 9));
+        for size in [7, 4096, 1 << 20] {
+            assert_eq!(found(size), whole, "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn no_more_is_read_than_there_is_room_for() {
+        let mut search = search("a", Room::new(Some(2)));
+        show(&mut search, &store(1), &[(0, 0, b"a")]);
+        show(&mut search, &store(2), &[(0, 0, b"aaa")]);
+        show(&mut search, &store(3), &[(0, 0, b"a")]);
+        assert_eq!(search.found.len(), 2);
+        assert!(search.kept.is_full());
+    }
+}
