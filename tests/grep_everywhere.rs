@@ -61,7 +61,7 @@ fn place(record: &Value) -> String {
             let member = text(&record["member"]);
             let member = member.strip_prefix(&directory).unwrap_or(&member);
             let offset = if store == "shared" { &record["offset"] } else { &record["member_offset"] };
-            in_member(store, member, &text(&record["path"]), offset)
+            in_member(store, member, &text(&record["member_file"]), offset)
         }
     }
 }
@@ -215,7 +215,7 @@ fn logs_metadata_and_changed_files_have_the_planted_texts_that_their_members_hav
             let mut found: BTreeMap<String, u64> = BTreeMap::new();
             for record in &answer.records {
                 let is_loose = record["member"].as_str().unwrap().starts_with("blobs/sha256/a76d5e4e9126");
-                let key = if is_loose { "path" } else { "member" };
+                let key = if is_loose { "member_file" } else { "member" };
                 *found.entry(base(record[key].as_str().unwrap())).or_default() += 1;
             }
             if name == "counter-containerd" && found.remove("rootfs-diff.tar").is_some() {
@@ -248,7 +248,7 @@ fn a_match_says_who_holds_its_store() {
     // A deleted file with holes: the place in the file is not the one in its image.
     let sparse = record("NEEDLE_ghost_sparse", &[]).unwrap();
     assert_eq!((&sparse["offset"], &sparse["member_offset"]), (&3_145_745.into(), &85.into()));
-    assert_eq!(sparse["title"], "/var/tmp/ghost-sparse.bin");
+    assert_eq!(sparse["name"], "/var/tmp/ghost-sparse.bin");
     // Who chooses a process has what it holds.
     assert!(record("NEEDLE_ghost_sparse", &["-p", "10"]).is_some());
     assert!(record("NEEDLE_ghost_sparse", &["-p", "9"]).is_none());

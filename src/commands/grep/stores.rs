@@ -97,11 +97,11 @@ pub fn store_json(map: &mut Map<String, Value>, answers: &Answers<'_>, store: &S
     map.insert("store".into(), store.class().name().into());
     text_fields(map, "store_name", &store.name());
     if let Some(title) = answers.found.facts.title(store) {
-        text_fields(map, "title", &title);
+        text_fields(map, "name", &title);
     }
     text_fields(map, "member", &store.member);
     if let Some(path) = &store.inner {
-        text_fields(map, "path", path);
+        text_fields(map, "member_file", path);
     }
     map.insert("holders".into(), holders_json(&answers.holders(store), |pid| answers.command(pid)));
 }
