@@ -38,7 +38,7 @@ pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given, 
         let mut row = |pids: &[Pid], store: Cell, address: Cell, mapping: Option<Text>, found: Bytes<'_>| {
             table.row([
                 if several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
-                Cell::own(pids_text(pids)),
+                pids_cell(pids),
                 pids.first().and_then(|pid| answers.command(*pid)).map_or_else(Cell::empty, Cell::evidence),
                 store,
                 address,
@@ -88,14 +88,14 @@ pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given, 
 /// So many holders of a store are told one by one.
 const PIDS_TOLD: usize = 8;
 
-fn pids_text(pids: &[Pid]) -> String {
+fn pids_cell(pids: &[Pid]) -> Cell {
     let mut words: Vec<String> = pids.iter().map(ToString::to_string).collect();
     let untold = words.len().saturating_sub(PIDS_TOLD);
     if untold > 1 {
         words.truncate(PIDS_TOLD);
         words.push(format!("{untold} more"));
     }
-    words.join(", ")
+    if words.is_empty() { Cell::empty() } else { Cell::own(words.join(", ")) }
 }
 
 /// The processes that hold a store, ascending.
@@ -175,7 +175,7 @@ pub fn print_counts(
                 } else {
                     Cell::empty()
                 },
-                Cell::own(pids_text(&pids)),
+                pids_cell(&pids),
                 pids.first().and_then(|pid| answers.command(*pid)).map_or_else(Cell::empty, Cell::evidence),
                 store,
                 if only_found { Cell::empty() } else { count.map_or_else(Cell::empty, Cell::own) },
