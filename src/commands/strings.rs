@@ -10,7 +10,7 @@ use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::error::Error;
 use container_checkpoint::gap::{Field, Findings};
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{self, Memory, Selection};
+use container_checkpoint::memory::{self, Memory, Ride, Selection};
 use container_checkpoint::model::Model;
 use serde_json::{Map, Value, json};
 
@@ -29,7 +29,8 @@ use crate::ui::Stdout;
 ///
 /// As strings(1): runs of at least MIN printable ASCII characters and tabs, each with the process and the address. They are printed as they lie in the page
 /// images, which is process by process and by ascending address; those that touch a place where memory goes on elsewhere in the images (another image, a parent
-/// dump, a shared object) come last. A string never goes over a hole in memory. Memory that several processes share is printed once, with all of them. A compressed archive is read twice.
+/// dump, a shared object) come last. A string never goes over a hole in memory. Memory that several processes share is printed once, with all of them. A compressed archive with many strings is read twice, so that
+/// nothing has to be taken back.
 #[derive(Args, Debug)]
 pub struct StringsArgs {
     #[command(flatten)]
@@ -104,18 +105,20 @@ pub fn run(session: &Session<'_>, args: &StringsArgs) -> Outcome {
         least: args.bytes,
         most: usize::try_from(args.max_length.clamp(1, 64 << 20)).unwrap_or(usize::MAX),
     };
-    let case = session.open(&args.evidence);
+    let (case, mut rides) = session.open_riding(&args.evidence, || Strings::keeping(options.clone()));
     let chosen = session.chosen(&case, &args.evidence);
     let mut printer = Printer::new(session, args.format, &chosen)?;
     let mut gaps = Vec::new();
     for checkpoint in &chosen {
-        let findings = match strings_of(session, &case, checkpoint, &options, &mut printer)? {
-            Ok(findings) => findings,
-            Err(error) => {
-                session.ui.error(Text::own(error));
-                continue;
-            }
-        };
+        let evidence = checkpoint.id().evidence;
+        let findings =
+            match strings_of(session, &case, checkpoint, rides.get_mut(evidence), &options, &mut printer)? {
+                Ok(findings) => findings,
+                Err(error) => {
+                    session.ui.error(Text::own(error));
+                    continue;
+                }
+            };
         session.tell(checkpoint, &findings);
         for entry in &findings.gaps {
             let place = [&checkpoint.full_name(), b"//".as_slice(), entry.place.as_bytes()].concat();
@@ -130,6 +133,7 @@ fn strings_of(
     session: &Session<'_>,
     case: &Case,
     checkpoint: &Checkpoint<'_>,
+    ride: Option<&mut Ride<'_, Strings<'static>>>,
     options: &Options,
     printer: &mut Printer<'_>,
 ) -> io::Result<Result<Findings, Error>> {
@@ -137,8 +141,10 @@ fn strings_of(
     let (model, _) = checkpoint.model();
     let memory = Memory::of(case, checkpoint.id());
     let asked_for = &options.selection;
-    let pids = memory.spaces.iter().map(|space| space.pid);
-    let mut pids: Vec<Pid> = pids.filter(|&pid| asked_for.has_process(pid) && model.has_lived(pid)).collect();
+    let chosen = memory.spaces.iter().map(|space| space.pid).filter(|&pid| asked_for.has_process(pid));
+    let mut pids: Vec<Pid> = chosen.clone().filter(|&pid| model.has_lived(pid)).collect();
+    // When the evidence went by it was not known yet who lived.
+    let ride = ride.filter(|_| pids.len() == chosen.count());
     if pids.is_empty() {
         pids.push(Pid(u32::MAX)); // no process is not all of them
     }
@@ -146,13 +152,20 @@ fn strings_of(
     let of = Of { checkpoint, model: &model, memory: &memory };
     let mut printed = Ok(());
     let answered = {
-        let sink = |found: &Found<'_>| {
+        let mut sink = |found: &Found<'_>| {
             printed = printer.print(&of, found);
             if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let make = || Strings::new(options, Box::new(sink));
-        memory::answer(case, checkpoint.id(), &session.context, None, make)
-            .map(|answered| (answered.question.left_out_memory(), answered.findings))
+        let id = checkpoint.id();
+        let ridden = ride.and_then(|ride| memory::ridden(case, id, ride));
+        match ridden.filter(|answered| answered.question.tell_kept(&mut sink)) {
+            Some(answered) => Ok((answered.question.left_out_memory(), answered.findings)),
+            None => {
+                let make = || Strings::new(options, Box::new(sink));
+                memory::answer(case, id, &session.context, None, make)
+                    .map(|answered| (answered.question.left_out_memory(), answered.findings))
+            }
+        }
     };
     printed?;
     printer.flush()?;

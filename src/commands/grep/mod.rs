@@ -73,7 +73,7 @@ pub struct GrepArgs {
     #[arg(long, short = 'C', value_name = "N", default_value_t = 16)]
     context: usize,
 
-    /// Keep at most N matches in memory; that there are more is a gap [default: as many as 24 MiB hold]
+    /// Keep at most N matches in memory; that there are more is a gap [default: as many as fit into 20 MiB]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_matches: Option<u64>,
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most memory that matches may take when nobody says how many are wanted, in bytes.
-const KEPT_MAX: usize = 24 << 20;
+const KEPT_MAX: usize = 20 << 20;
 /// What a match takes beside its bytes and their context, in bytes: records of it, and what the allocator adds.
 const OVERHEAD: usize = 384;
 
@@ -25,7 +25,7 @@ impl Room {
         Self(Arc::new(Shared { most, count: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }))
     }
 
-    /// What there is room for, for a message: `1000`, `what 24 MiB of memory hold`.
+    /// What there is room for, for a message: `1000`, `fit into 20 MiB of memory`.
     pub fn text(&self) -> String {
         match self.0.most {
             Some(most) => format!("{most}"),
