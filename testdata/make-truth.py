@@ -145,6 +145,14 @@ def whole(process):
     return process
 
 
+def stored(hit):
+    """A planted text outside the memory of processes: by offset in a shared object, in an image, or in a file of an archive."""
+    if hit["kind"] == "shmem":
+        return {"name": hit["name"], "encoding": hit["encoding"], "member": hit["image"], "offset": hit["offset_in_object"]}
+    keys = {"name": hit["name"], "encoding": hit["encoding"], "member": hit["file"].removeprefix("checkpoint/"), "offset": hit["offset"]}
+    return keys | ({"path": hit["member"].removeprefix("./")} if "member" in hit else {})
+
+
 def workload(name):
     """The workloads' own facts: processes, and where each planted text stands in the images (`memory` hits)."""
     source = CORPUS / "checkpoints"
@@ -164,6 +172,8 @@ def workload(name):
         "rootfs": [{key: it[key] for key in CHANGED if key in it} for it in facts if it["kind"] == "rootfs"],
         "needles": texts if memory else {},
         "hits": [{key: hit[key] for key in keys if key in hit} for hit in memory],
+        "stored": [stored(hit) for hit in hits if hit["kind"] in ("shmem", "file")],
+        "registers": [{key: it[key] for key in ("pid", "tid", "name", "register")} for it in facts if it["kind"] == "register" and "needle" in it],
     }
 
 

@@ -152,6 +152,8 @@ const STREAMS: &[(&[&str], &str, &str)] = &[
     (&["grep", "--format=jsonl", r"(?-u)NEEDLE|COLDCASE|\xff\xfe\x1b"], "match", "grep's summary"),
     (&["grep", "--format=jsonl", "--max-match=12", "-m20", "[A-Z_]{9,}"], "match", "grep's summary"),
     (&["grep", "--format=jsonl", "-c", "--hex", "4e 45 45 44"], "count", "grep's summary"),
+    (&["grep", "--format=jsonl", "--in=all", r"(?-u)NEEDLE_|\xff\xfe\x1b|passw"], "match", "grep's summary"),
+    (&["grep", "--format=jsonl", "--in=all", "-l", "root"], "count", "grep's summary"),
     (&["strings", "--format=jsonl", "-n40", "--max-length=60"], "string", "strings' summary"),
 ];
 
@@ -174,7 +176,17 @@ fn keeps_to_the_contract(schema: &Schema, archive: &str) {
         let ran = coldcase(&[question, all_dumps, &[archive]].concat()).run();
         let answer = ran.records();
         schema.check(&answer.header, &["header"], archive);
-        answer.records.iter().for_each(|record| schema.check(record, &[table], archive));
+        for record in &answer.records {
+            // What is said of where something is depends on what it is in.
+            let in_memory = format!("{table} in memory");
+            let tables: &[&str] = match (*table, record["store"] == "memory") {
+                ("string", _) => &[table],
+                (_, true) => &[table, &in_memory],
+                ("match", false) => &[table, "match in a store", "of a store"],
+                (_, false) => &[table, "of a store"],
+            };
+            schema.check(record, tables, archive);
+        }
         answer.gaps.iter().for_each(|gap| schema.check(gap, &["gap"], archive));
         schema.check(&answer.summary, &["summary line", summary], archive);
         assert_eq!(answer.summary["records"].as_u64(), Some(answer.records.len() as u64), "{archive}");

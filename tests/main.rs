@@ -14,6 +14,7 @@ mod damage;
 mod exit_status;
 mod generations;
 mod grep;
+mod grep_everywhere;
 mod grep_matches;
 mod guide;
 mod hostile;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use checkpoint_builder::{Archive, Packing, Worker};
 use serde_json::Value;
 
 use crate::support::archives::{plain, testdata};
@@ -100,4 +101,50 @@ fn memory_that_several_processes_share_is_told_once_with_all_of_them() {
     let lines: Vec<&str> = ran.text().lines().filter(|line| line.contains("NEEDLE_anon_shared_1")).collect();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].trim_start().starts_with("8,27 "), "{lines:?}");
+}
+
+/// Few strings are kept while the evidence goes by, so that it may come through a pipe; more are printed in another pass.
+#[test]
+fn one_pass_is_enough_for_a_few_strings() {
+    let kitchen = testdata("kitchen.tar.zst");
+    let packed = std::fs::read(&kitchen).unwrap();
+    for format in ["plain", "jsonl"] {
+        let question = ["strings", "-n6", "--encoding=ascii,utf-16le", "--format", format];
+        let named = coldcase(&[&question[..], &[&kitchen]].concat()).run().ends_with(0).quietly();
+        let piped =
+            coldcase(&[&question[..], &["-"]].concat()).fed(packed.clone()).run().ends_with(0).quietly();
+        assert!(named.text().lines().count() > 1000);
+        let plain = tempfile::NamedTempFile::with_suffix(".tar").unwrap();
+        std::fs::write(plain.path(), self::plain(&kitchen)).unwrap();
+        let name = plain.path().to_str().unwrap();
+        let mapped = coldcase(&[&question[..], &[name]].concat()).run().ends_with(0).quietly();
+        assert_eq!(named.text(), mapped.text().replace(name, &kitchen));
+        assert_eq!(
+            named.text(),
+            piped
+                .text()
+                .replace("\"evidence\":[\"-\"]", &format!("\"evidence\":[\"{kitchen}\"]"))
+                .replace("\"evidence\":\"-\"", &format!("\"evidence\":\"{kitchen}\""))
+        );
+    }
+}
+
+#[test]
+fn many_strings_take_a_second_pass() {
+    let worker = Worker { memory: 16 << 20, ..Worker::default() };
+    let checkpoint = worker.checkpoint();
+    let directory = tempfile::TempDir::new().unwrap();
+    let made = |packing, name: &str| {
+        let path = directory.path().join(name);
+        Archive::podman(&checkpoint).write_packed(packing, std::fs::File::create(&path).unwrap()).unwrap();
+        path.into_os_string().into_string().unwrap()
+    };
+    let (plain, packed) = (made(Packing::Plain, "made.tar"), made(Packing::Zstd, "made.tar.zst"));
+    let strings = |name: &str| coldcase(&["strings", "--encoding=ascii,utf-8", name]).run().ends_with(0);
+    let (of_plain, of_packed) = (strings(&plain), strings(&packed));
+    assert!(of_plain.text().len() > 40 << 20, "{}", of_plain.text().len());
+    assert!(of_plain.text() == of_packed.text());
+    let bytes = std::fs::read(&packed).unwrap();
+    let ran = coldcase(&["strings", "--encoding=ascii,utf-8", "-"]).fed(bytes).run().ends_with(2);
+    assert_eq!((ran.text(), ran.messages("error").len()), ("", 1), "{:?}", ran.stderr);
 }

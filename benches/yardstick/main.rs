@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use checkpoint_forensics::search::{Options, Patterns, Search};
+use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
 use clap::{Parser, Subcommand};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -109,8 +109,14 @@ fn index(path: &Path, times: usize) -> anyhow::Result<String> {
         let memory = Memory::of(&case, DumpId { evidence: 0, dump: 0 });
         let placed = processor_time()? - start;
         let patterns = Patterns::literal(b"NEEDLE", false)?;
-        let options =
-            Options { patterns, selection: Selection::default(), context: 0, most: usize::MAX, threads: 1 };
+        let options = Options {
+            patterns,
+            scope: Scope::PROCESSES,
+            selection: Selection::default(),
+            context: 0,
+            room: Room::new(None),
+            threads: 1,
+        };
         wants = Search::new(options).wants(&memory).len();
         spent.push((placed, processor_time()? - start));
     }

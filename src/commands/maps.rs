@@ -10,7 +10,6 @@ use container_checkpoint::model::{Mapping, Model};
 use serde_json::{Map, Value, json};
 
 use super::format::Format;
-use super::grep::lived;
 use super::mapping::mapping_json;
 use super::selection::SelectionArgs;
 use crate::exit::Answer;
@@ -130,7 +129,7 @@ fn gather<'c>(
     }
     findings.extend(memory.findings.clone());
     findings.extend(checkpoint.evidence_findings().clone());
-    let is_chosen = |space: &&AddressSpace| selection.has_process(space.pid) && lived(&model, space.pid);
+    let is_chosen = |space: &&AddressSpace| selection.has_process(space.pid) && model.has_lived(space.pid);
     let mut processes = Vec::new();
     for space in memory.spaces.iter().filter(is_chosen) {
         let Some(map) = &space.map else {

@@ -5,6 +5,7 @@ mod crit;
 mod format;
 mod gdb;
 mod grep;
+mod holders;
 mod inspect;
 mod list;
 mod mapping;

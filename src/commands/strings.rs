@@ -10,16 +10,15 @@ use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::error::Error;
 use container_checkpoint::gap::{Field, Findings};
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{self, Memory, Selection};
+use container_checkpoint::memory::{self, Memory, Ride, Selection};
 use container_checkpoint::model::Model;
 use serde_json::{Map, Value, json};
 
-use super::grep::lived;
 use super::mapping::mapping_json;
 use super::selection::SelectionArgs;
 use crate::cli::parse_size;
-use crate::present::bytes::address_text;
-use crate::present::escape::Escaped;
+use crate::present::bytes::push_address;
+use crate::present::escape::push_escaped;
 use crate::present::json::{address, gap, text_fields};
 use crate::present::json_lines::JsonLines;
 use crate::present::text::Text;
@@ -30,7 +29,8 @@ use crate::ui::Stdout;
 ///
 /// As strings(1): runs of at least MIN printable ASCII characters and tabs, each with the process and the address. They are printed as they lie in the page
 /// images, which is process by process and by ascending address; those that touch a place where memory goes on elsewhere in the images (another image, a parent
-/// dump, a shared object) come last. A string never goes over a hole in memory. Memory that several processes share is printed once, with all of them. A compressed archive is read twice.
+/// dump, a shared object) come last. A string never goes over a hole in memory. Memory that several processes share is printed once, with all of them. A compressed archive with many strings is read twice, so that
+/// nothing has to be taken back.
 #[derive(Args, Debug)]
 pub struct StringsArgs {
     #[command(flatten)]
@@ -105,18 +105,20 @@ pub fn run(session: &Session<'_>, args: &StringsArgs) -> Outcome {
         least: args.bytes,
         most: usize::try_from(args.max_length.clamp(1, 64 << 20)).unwrap_or(usize::MAX),
     };
-    let case = session.open(&args.evidence);
+    let (case, mut rides) = session.open_riding(&args.evidence, || Strings::keeping(options.clone()));
     let chosen = session.chosen(&case, &args.evidence);
     let mut printer = Printer::new(session, args.format, &chosen)?;
     let mut gaps = Vec::new();
     for checkpoint in &chosen {
-        let findings = match strings_of(session, &case, checkpoint, &options, &mut printer)? {
-            Ok(findings) => findings,
-            Err(error) => {
-                session.ui.error(Text::own(error));
-                continue;
-            }
-        };
+        let evidence = checkpoint.id().evidence;
+        let findings =
+            match strings_of(session, &case, checkpoint, rides.get_mut(evidence), &options, &mut printer)? {
+                Ok(findings) => findings,
+                Err(error) => {
+                    session.ui.error(Text::own(error));
+                    continue;
+                }
+            };
         session.tell(checkpoint, &findings);
         for entry in &findings.gaps {
             let place = [&checkpoint.full_name(), b"//".as_slice(), entry.place.as_bytes()].concat();
@@ -131,6 +133,7 @@ fn strings_of(
     session: &Session<'_>,
     case: &Case,
     checkpoint: &Checkpoint<'_>,
+    ride: Option<&mut Ride<'_, Strings<'static>>>,
     options: &Options,
     printer: &mut Printer<'_>,
 ) -> io::Result<Result<Findings, Error>> {
@@ -138,8 +141,10 @@ fn strings_of(
     let (model, _) = checkpoint.model();
     let memory = Memory::of(case, checkpoint.id());
     let asked_for = &options.selection;
-    let pids = memory.spaces.iter().map(|space| space.pid);
-    let mut pids: Vec<Pid> = pids.filter(|&pid| asked_for.has_process(pid) && lived(&model, pid)).collect();
+    let chosen = memory.spaces.iter().map(|space| space.pid).filter(|&pid| asked_for.has_process(pid));
+    let mut pids: Vec<Pid> = chosen.clone().filter(|&pid| model.has_lived(pid)).collect();
+    // When the evidence went by it was not known yet who lived.
+    let ride = ride.filter(|_| pids.len() == chosen.count());
     if pids.is_empty() {
         pids.push(Pid(u32::MAX)); // no process is not all of them
     }
@@ -147,15 +152,23 @@ fn strings_of(
     let of = Of { checkpoint, model: &model, memory: &memory };
     let mut printed = Ok(());
     let answered = {
-        let sink = |found: &Found<'_>| {
+        let mut sink = |found: &Found<'_>| {
             printed = printer.print(&of, found);
             if printed.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
-        let make = || Strings::new(options, Box::new(sink));
-        memory::answer(case, checkpoint.id(), &session.context, None, make)
-            .map(|answered| (answered.question.left_out_memory(), answered.findings))
+        let id = checkpoint.id();
+        let ridden = ride.and_then(|ride| memory::ridden(case, id, ride));
+        match ridden.filter(|answered| answered.question.tell_kept(&mut sink)) {
+            Some(answered) => Ok((answered.question.left_out_memory(), answered.findings)),
+            None => {
+                let make = || Strings::new(options, Box::new(sink));
+                memory::answer(case, id, &session.context, None, make)
+                    .map(|answered| (answered.question.left_out_memory(), answered.findings))
+            }
+        }
     };
     printed?;
+    printer.flush()?;
     let (left_out, mut findings) = match answered {
         Ok(answered) => answered,
         Err(error) => return Ok(Err(error)),
@@ -181,7 +194,7 @@ struct Of<'a> {
 
 /// Prints strings as they come.
 enum Printer<'u> {
-    Plain { out: Stdout<'u>, several: bool },
+    Plain(Plain<'u>),
     Lines { lines: JsonLines<Stdout<'u>>, strings: u64 },
 }
 
@@ -189,7 +202,13 @@ impl<'u> Printer<'u> {
     fn new(session: &Session<'u>, format: Format, chosen: &[Checkpoint<'_>]) -> io::Result<Self> {
         let out = session.ui.stdout();
         Ok(match format {
-            Format::Plain => Self::Plain { out, several: chosen.len() > 1 },
+            Format::Plain => Self::Plain(Plain {
+                out,
+                several: chosen.len() > 1,
+                buffer: Vec::new(),
+                pids: Vec::new(),
+                pids_text: Vec::new(),
+            }),
             Format::Jsonl => {
                 let names: Vec<Vec<u8>> = chosen.iter().map(Checkpoint::full_name).collect();
                 Self::Lines { lines: JsonLines::begin(out, &names)?, strings: 0 }
@@ -199,14 +218,19 @@ impl<'u> Printer<'u> {
 
     fn print(&mut self, of: &Of<'_>, found: &Found<'_>) -> io::Result<()> {
         match self {
-            Self::Plain { out, several } => {
-                let name = several.then(|| of.checkpoint.full_name());
-                print_plain(out, name.as_deref(), found)
-            }
+            Self::Plain(plain) => plain.print(of, found),
             Self::Lines { lines, strings } => {
                 *strings += 1;
                 lines.record("string", string_json(of, found))
             }
+        }
+    }
+
+    /// What was printed so far leaves the program before it says anything else.
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(plain) => plain.flush(),
+            Self::Lines { .. } => Ok(()),
         }
     }
 
@@ -217,18 +241,50 @@ impl<'u> Printer<'u> {
     }
 }
 
-/// Evidence where there are several, process, address, text.
-fn print_plain(out: &mut Stdout<'_>, evidence: Option<&[u8]>, found: &Found<'_>) -> io::Result<()> {
-    let Some((_, at)) = found.sightings.first() else { return Ok(()) };
-    let mut line = Vec::new();
-    if let Some(evidence) = evidence {
-        write!(line, "{}  ", Escaped(evidence))?;
+/// So much is printed at once, in bytes.
+const PRINTED_AT_ONCE: usize = 64 << 10;
+
+/// Lines of plain text. There may be tens of millions: they are put together in one buffer.
+struct Plain<'u> {
+    out: Stdout<'u>,
+    /// Whether each line says of which evidence it is.
+    several: bool,
+    buffer: Vec<u8>,
+    /// The processes of the last line, and how they were printed: many lines are of the same.
+    pids: Vec<Pid>,
+    pids_text: Vec<u8>,
+}
+
+impl Plain<'_> {
+    /// Evidence where there are several, process, address, text.
+    fn print(&mut self, of: &Of<'_>, found: &Found<'_>) -> io::Result<()> {
+        let Some((_, at)) = found.sightings.first() else { return Ok(()) };
+        let line = &mut self.buffer;
+        if self.several {
+            push_escaped(line, &of.checkpoint.full_name());
+            line.extend_from_slice(b"  ");
+        }
+        let pids = found.sightings.iter().map(|(pid, _)| *pid);
+        if !pids.clone().eq(self.pids.iter().copied()) {
+            self.pids = pids.collect();
+            let mut distinct = self.pids.clone();
+            distinct.dedup(); // a process may see it at several addresses
+            let texts: Vec<String> = distinct.iter().map(ToString::to_string).collect();
+            self.pids_text = format!("{:>7}  ", texts.join(",")).into_bytes();
+        }
+        line.extend_from_slice(&self.pids_text);
+        push_address(line, at.0);
+        line.extend_from_slice(b"  ");
+        push_escaped(line, found.text);
+        line.extend_from_slice(if found.is_cut { b" [cut]\n" } else { b"\n" });
+        if line.len() >= PRINTED_AT_ONCE { self.flush() } else { Ok(()) }
     }
-    let mut pids: Vec<String> = found.sightings.iter().map(|(pid, _)| pid.to_string()).collect();
-    pids.dedup(); // a process may see it at several addresses
-    write!(line, "{:>7}  {}  {}", pids.join(","), address_text(at.0), Escaped(found.text))?;
-    line.extend_from_slice(if found.is_cut { b" [cut]\n" } else { b"\n" });
-    out.write_all(&line)
+
+    fn flush(&mut self) -> io::Result<()> {
+        let printed = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        printed
+    }
 }
 
 fn string_json(of: &Of<'_>, found: &Found<'_>) -> Map<String, Value> {

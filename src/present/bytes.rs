@@ -27,6 +27,16 @@ pub fn address_text(address: u64) -> String {
     format!("{address:#018x}")
 }
 
+/// Appends an address as [`address_text`] formats it.
+pub fn push_address(line: &mut Vec<u8>, address: u64) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = *b"0x0000000000000000";
+    for (place, digit) in text[2..].iter_mut().rev().enumerate() {
+        *digit = DIGITS[(address >> (4 * place)) as usize & 0xf];
+    }
+    line.extend_from_slice(&text);
+}
+
 /// Formats a duration given in microseconds: `368 µs`, `24.945 ms`, `4.4647 s`.
 ///
 /// Five significant digits without trailing zeros after the point, as checkpointctl shows CRIU's statistics. It also
@@ -75,6 +85,15 @@ mod tests {
     use super::*;
 
     /// Sizes as checkpointctl 1.5.0 printed them for real checkpoints, and the edges of its rule.
+    #[test]
+    fn an_address_is_pushed_as_it_is_formatted() {
+        for address in [0, 1, 0x7f58_aec1_b064, u64::MAX] {
+            let mut line = Vec::new();
+            push_address(&mut line, address);
+            assert_eq!(line, address_text(address).as_bytes());
+        }
+    }
+
     #[test]
     fn sizes_are_those_of_the_go_peer() {
         let cases = [

@@ -76,6 +76,18 @@ pub fn escape(evidence: &[u8]) -> Cow<'_, str> {
     }
 }
 
+/// Appends evidence as [`escape`] shows it. What needs no escape costs a copy.
+pub fn push_escaped(line: &mut Vec<u8>, evidence: &[u8]) {
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && *byte != b'\\';
+    let plain = evidence.iter().position(|byte| !is_plain(byte)).unwrap_or(evidence.len());
+    let (plain, rest) = evidence.split_at(plain);
+    line.extend_from_slice(plain);
+    if !rest.is_empty() {
+        // Escapes don't depend on what stands before them, and text of ASCII ends no character. Writing to a list doesn't fail.
+        let _ = std::io::Write::write_fmt(line, format_args!("{}", Escaped(rest)));
+    }
+}
+
 /// Makes a text of our own showable: as [`escape`], but a backslash stays single.
 ///
 /// Our own sentences may quote evidence that was escaped already, whose backslashes must not be doubled again. Whatever
@@ -171,6 +183,9 @@ mod tests {
         assert!(!shown.chars().any(|c| c.is_control() || is_hidden(c)), "{evidence:x?} gives {shown:?}");
         assert_eq!(unescape(&shown), evidence, "{shown:?}");
         assert_eq!(Escaped(evidence).to_string(), shown);
+        let mut line = b"> ".to_vec();
+        push_escaped(&mut line, evidence);
+        assert_eq!(&line[2..], shown.as_bytes());
     }
 
     #[test]

@@ -51,6 +51,18 @@ fn held(pages: &Pages, page: u64) -> Held {
     held
 }
 
+/// Pages that touch, as one stretch.
+fn joined(pages: impl Iterator<Item = (u64, Vec<u8>)>) -> Vec<(u64, Vec<u8>)> {
+    let mut joined: Vec<(u64, Vec<u8>)> = Vec::new();
+    for (at, bytes) in pages {
+        match joined.last_mut() {
+            Some((start, all)) if *start + all.len() as u64 == at => all.extend(bytes),
+            _ => joined.push((at, bytes)),
+        }
+    }
+    joined
+}
+
 /// Whether a page is said to be in the parent.
 fn in_parent(pages: &Pages, number: u64) -> bool {
     let run = pages.runs.iter().find(|run| (run.first..run.first + run.pages).contains(&number));
@@ -99,15 +111,18 @@ impl Checkpoint {
 
     /// The stretches of a process's addresses whose bytes the images hold: first address, bytes. Zeros that nobody wrote are not among them.
     pub fn known(&self, pid: u32) -> Vec<(u64, Vec<u8>)> {
-        let mut known: Vec<(u64, Vec<u8>)> = Vec::new();
-        for (address, truth) in self.truth(pid) {
-            let Truth::Known(bytes) = truth else { continue };
-            match known.last_mut() {
-                Some((start, all)) if *start + all.len() as u64 == address => all.extend(bytes),
-                _ => known.push((address, bytes)),
-            }
-        }
-        known
+        let known = |(address, truth)| match truth {
+            Truth::Known(bytes) => Some((address, bytes)),
+            _ => None,
+        };
+        joined(self.truth(pid).into_iter().filter_map(known))
+    }
+
+    /// The stretches of a shared object whose bytes the images hold: first offset, bytes.
+    pub fn known_of_object(&self, id: u32) -> Vec<(u64, Vec<u8>)> {
+        let page = self.style.page;
+        let held = self.all_held(Whose::Object(id)).into_iter();
+        joined(held.filter_map(|(number, bytes)| Some((number * page, bytes?))))
     }
 
     /// What stands at an address of a process.

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use checkpoint_forensics::search::{Encoding, Options, Patterns, Reading, Search, Syntax};
+use checkpoint_forensics::search::{Encoding, Options, Patterns, Reading, Room, Scope, Search, Syntax};
 use checkpoint_forensics::strings::{self, Coding, Strings};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -228,8 +228,14 @@ fn found(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSet<Sight
 }
 
 fn found_of_all(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSet<OfPattern> {
-    let options =
-        Options { patterns, selection: Selection::default(), context: 5, most: usize::MAX, threads };
+    let options = Options {
+        patterns,
+        scope: Scope::PROCESSES,
+        selection: Selection::default(),
+        context: 5,
+        room: Room::new(Some(usize::MAX)),
+        threads,
+    };
     let make = || Search::new(options.clone());
     let context = Context::default();
     let packed = archive.starts_with(b"\x1f\x8b");
@@ -242,7 +248,7 @@ fn found_of_all(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSe
     };
     let mut case = Case::default();
     case.add_opened(evidence.unwrap(), Locator::parse("made".as_ref()));
-    let answered = memory::answer(&case, DUMP, &context, packed.then_some(&mut ride), make).unwrap();
+    let mut answered = memory::answer(&case, DUMP, &context, packed.then_some(&mut ride), make).unwrap();
     assert_eq!(answered.findings.gaps, []);
     let matches = answered.question.matches(&answered.memory, &|_| true);
     let mut all = BTreeSet::new();

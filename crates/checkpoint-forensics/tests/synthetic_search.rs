@@ -11,7 +11,7 @@ use checkpoint_builder::{
     Archive, Checkpoint, Contents, Generation, Mapping, ObjectKind, PAGE, Packing, Pages, Place, Process,
     Run, SharedObject,
 };
-use checkpoint_forensics::search::{Options, Patterns, Search};
+use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::Evidence;
@@ -228,16 +228,28 @@ impl Made {
     }
 }
 
-/// Process, address, text.
+/// What is added to the number of a shared object, so that it is no process's.
+const OBJECT: u32 = 1000;
+
+/// Process and address, or shared object and offset; text.
 type Sighting = (u32, u64, Vec<u8>);
 
 fn naive(checkpoint: &Checkpoint, tasks: usize, regex: &Regex) -> BTreeSet<Sighting> {
     let mut all = BTreeSet::new();
     for pid in 1..=tasks as u32 {
-        for (start, bytes) in checkpoint.known(pid) {
-            let found = regex.find_iter(&bytes).filter(|found| !found.is_empty());
-            all.extend(found.map(|found| (pid, start + found.start() as u64, found.as_bytes().to_vec())));
-        }
+        all.extend(in_all(regex, pid, checkpoint.known(pid)));
+    }
+    for object in OBJECTS {
+        all.extend(in_all(regex, OBJECT + object, checkpoint.known_of_object(object)));
+    }
+    all
+}
+
+fn in_all(regex: &Regex, whose: u32, stretches: Vec<(u64, Vec<u8>)>) -> Vec<Sighting> {
+    let mut all = Vec::new();
+    for (start, bytes) in stretches {
+        let found = regex.find_iter(&bytes).filter(|found| !found.is_empty());
+        all.extend(found.map(|found| (whose, start + found.start() as u64, found.as_bytes().to_vec())));
     }
     all
 }
@@ -245,9 +257,10 @@ fn naive(checkpoint: &Checkpoint, tasks: usize, regex: &Regex) -> BTreeSet<Sight
 fn searched(archives: &[Vec<u8>], pattern: &Patterns, threads: usize) -> BTreeSet<Sighting> {
     let options = Options {
         patterns: pattern.clone(),
+        scope: Scope { processes: true, objects: true },
         selection: Selection::default(),
         context: 5,
-        most: usize::MAX,
+        room: Room::new(Some(usize::MAX)),
         threads,
     };
     let make = || Search::new(options.clone());
@@ -263,11 +276,13 @@ fn searched(archives: &[Vec<u8>], pattern: &Patterns, threads: usize) -> BTreeSe
     }
     let dump = case.evidences[0].dumps.iter().position(|dump| dump.images.as_deref() == Some(b"checkpoint"));
     let id = DumpId { evidence: 0, dump: dump.unwrap() };
-    let answered = memory::answer(&case, id, &context, rides.first_mut(), make).unwrap();
+    let mut answered = memory::answer(&case, id, &context, rides.first_mut(), make).unwrap();
     let mut all = BTreeSet::new();
     for one in answered.question.matches(&answered.memory, &|_| true) {
-        for (Pid(pid), address) in one.sightings {
-            assert!(all.insert((pid, address.0, one.text.clone())), "told twice: {pid} {address}");
+        let in_processes = one.sightings.iter().map(|(Pid(pid), address)| (*pid, address.0));
+        let in_objects = one.objects.iter().map(|(id, at)| (OBJECT + id.0 as u32, *at));
+        for (whose, at) in in_processes.chain(in_objects) {
+            assert!(all.insert((whose, at, one.text.clone())), "told twice: {whose} {at:#x}");
         }
     }
     all
@@ -291,7 +306,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn search_is_a_scan_of_each_address_space(
+    fn search_is_a_scan_of_each_address_space_and_each_shared_object(
         made in made(),
         expression in proptest::sample::select(&EXPRESSIONS[..]),
         (place, len) in (any::<u64>(), 1..40usize),
@@ -338,5 +353,6 @@ fn what_begins_at_one_place_may_go_on_in_a_page_of_ones_own() {
     let archive = Archive::podman(&checkpoint).write(Vec::new()).unwrap();
     let found = searched(&[archive], &Patterns::regex("xa[a-z]a", false).unwrap(), 1);
     let at = COPY + PAGE - 2;
-    assert_eq!(found, BTreeSet::from([(1, at, b"xaaa".to_vec()), (2, at, b"xaba".to_vec())]));
+    let of_object = (OBJECT + 9, PAGE - 2, b"xaaa".to_vec());
+    assert_eq!(found, BTreeSet::from([(1, at, b"xaaa".to_vec()), (2, at, b"xaba".to_vec()), of_object]));
 }

@@ -1,50 +1,86 @@
 //! What was found in one dump, and who is told of it.
 
-use checkpoint_forensics::search::{Match, Search};
+use std::collections::BTreeMap;
+
+use checkpoint_forensics::search::{Encoding, FoundEverywhere, Match, Room, StoreMatch};
+use checkpoint_forensics::stores::{Holder, Store};
 use container_checkpoint::checkpoint::Checkpoint;
-use container_checkpoint::gap::{Field, Findings};
+use container_checkpoint::gap::Field;
 use container_checkpoint::ids::{Pid, VirtualAddress};
-use container_checkpoint::memory::{self, Answered, Selection};
-use container_checkpoint::model::{Mapping, Model};
+use container_checkpoint::memory::Selection;
+use container_checkpoint::model::{Mapping, Model, SharedObjectId};
 
 /// What was found in one dump.
 pub struct Answers<'c> {
     pub checkpoint: Checkpoint<'c>,
     pub model: Model,
-    pub memory: memory::Memory,
-    pub matches: Vec<Match>,
-    /// For each process that was to be searched, how many of its bytes were.
-    pub searched: Vec<(Pid, u64)>,
-    pub findings: Findings,
+    pub found: FoundEverywhere,
+}
+
+/// A match, wherever it is.
+#[derive(Clone, Copy)]
+pub struct Bytes<'a> {
+    pub pattern: usize,
+    pub encoding: Option<Encoding>,
+    pub text: &'a [u8],
+    pub is_cut: bool,
+    pub before: &'a [u8],
+    pub after: &'a [u8],
+}
+
+impl<'a> From<&'a Match> for Bytes<'a> {
+    fn from(found: &'a Match) -> Self {
+        let Match { pattern, encoding, text, is_cut, before, after, .. } = found;
+        Self { pattern: *pattern, encoding: *encoding, text, is_cut: *is_cut, before, after }
+    }
+}
+
+impl<'a> From<&'a StoreMatch> for Bytes<'a> {
+    fn from(found: &'a StoreMatch) -> Self {
+        let StoreMatch { pattern, encoding, text, is_cut, before, after, .. } = found;
+        Self { pattern: *pattern, encoding: *encoding, text, is_cut: *is_cut, before, after }
+    }
+}
+
+/// Who has matches, and how many.
+pub enum Count {
+    /// A process; `None` where nothing of it could be searched.
+    Process(Pid, Option<u64>),
+    Store(Store, u64),
 }
 
 impl<'c> Answers<'c> {
     /// Takes the answer of a search; at most `most` matches of it.
     pub fn new(
         checkpoint: Checkpoint<'c>,
-        answered: Answered<Search>,
+        model: Model,
+        mut found: FoundEverywhere,
         selection: &Selection,
         most: Option<usize>,
-        kept: usize,
+        room: &Room,
     ) -> Self {
-        let Answered { question, memory, mut findings } = answered;
         // Names come from the model; what it lacks beside memory is no gap of a search.
-        let (model, _) = checkpoint.model();
+        let findings = &mut found.findings;
         findings.extend(checkpoint.evidence_findings().clone());
-        gaps_of_search(&question, kept, &mut findings);
+        if found.is_truncated {
+            let why = format!("there are more than {}; raise --max-matches", room.text());
+            findings.gap("matches", "all that was searched", why);
+        }
         for &pid in &selection.pids {
-            if memory.space(pid).is_none() {
+            if found.memory.space(pid).is_none() && model.processes.get(pid).is_none() {
                 findings.gap("memory", format!("pid {pid}"), "the dump has no memory of such a process");
             }
         }
         findings.settle();
-        let mut matches = question.matches(&memory, &|pid| lived(&model, pid));
-        matches.truncate(most.unwrap_or(usize::MAX));
-        let pids = memory.spaces.iter().map(|space| space.pid);
-        let searched = pids.zip(question.searched(&memory));
-        let searched =
-            searched.filter(|&(pid, _)| selection.has_process(pid) && lived(&model, pid)).collect();
-        Self { checkpoint, model, memory, matches, searched, findings }
+        let most = most.unwrap_or(usize::MAX);
+        found.matches.truncate(most);
+        found.elsewhere.truncate(most - found.matches.len().min(most));
+        Self { checkpoint, model, found }
+    }
+
+    /// How many places have a match.
+    pub fn places(&self) -> usize {
+        self.found.matches.len() + self.found.elsewhere.len()
     }
 
     /// The name of a process, if it is known.
@@ -57,38 +93,53 @@ impl<'c> Answers<'c> {
 
     /// The mapping at an address of a process.
     pub fn mapping(&self, pid: Pid, at: VirtualAddress) -> Option<&Mapping> {
-        self.memory.space(pid)?.mapping_at(at)
+        self.found.memory.space(pid)?.mapping_at(at)
     }
 
-    /// How many matches each process that was to be searched has; `None` where nothing of it could be searched.
-    pub fn counts(&self) -> Vec<(Pid, Option<u64>)> {
+    pub fn holders(&self, store: &Store) -> Vec<Holder> {
+        self.found.facts.holders(store)
+    }
+
+    /// A match for each process and address that sees it, ascending.
+    pub fn in_processes(&self) -> Vec<(Pid, VirtualAddress, &Match)> {
+        let mut all: Vec<_> = self
+            .found
+            .matches
+            .iter()
+            .flat_map(|found| found.sightings.iter().map(move |&(pid, at)| (pid, at, found)))
+            .collect();
+        all.sort_by_key(|&(pid, at, found)| (pid, at, found.text.len(), found.pattern, found.encoding));
+        all
+    }
+
+    /// A match for each shared object and place in it, ascending.
+    pub fn in_objects(&self) -> Vec<(SharedObjectId, u64, &Match)> {
+        let mut all: Vec<_> = self
+            .found
+            .matches
+            .iter()
+            .flat_map(|found| found.objects.iter().map(move |&(id, at)| (id, at, found)))
+            .collect();
+        all.sort_by_key(|&(id, at, found)| (id, at, found.text.len(), found.pattern, found.encoding));
+        all
+    }
+
+    /// How many matches each process that was searched has, and each store that has some.
+    pub fn counts(&self) -> Vec<Count> {
         // A process that sees the same bytes at two addresses has two matches.
-        let mut seen: Vec<Pid> =
-            self.matches.iter().flat_map(|found| &found.sightings).map(|&(pid, _)| pid).collect();
-        seen.sort_unstable();
-        let count =
-            |pid| seen.partition_point(|other| *other <= pid) - seen.partition_point(|other| *other < pid);
-        self.searched.iter().map(|&(pid, bytes)| (pid, (bytes > 0).then(|| count(pid) as u64))).collect()
+        let mut by_process: BTreeMap<Pid, u64> = BTreeMap::new();
+        let mut by_object: BTreeMap<SharedObjectId, u64> = BTreeMap::new();
+        for found in &self.found.matches {
+            found.sightings.iter().for_each(|(pid, _)| *by_process.entry(*pid).or_default() += 1);
+            found.objects.iter().for_each(|(id, _)| *by_object.entry(*id).or_default() += 1);
+        }
+        let of_process = |&(pid, bytes): &(Pid, u64)| {
+            Count::Process(pid, (bytes > 0).then(|| by_process.get(&pid).copied().unwrap_or(0)))
+        };
+        let mut counts: Vec<Count> = self.found.searched.iter().map(of_process).collect();
+        counts.extend(by_object.into_iter().map(|(id, count)| Count::Store(Store::of_object(id), count)));
+        let by_store = self.found.elsewhere.chunk_by(|a, b| a.store == b.store);
+        counts.extend(by_store.map(|all| Count::Store(Store::clone(&all[0].store), all.len() as u64)));
+        counts
     }
-}
-
-fn gaps_of_search(search: &Search, kept: usize, findings: &mut Findings) {
-    if search.is_truncated() {
-        findings.gap("matches", "memory", format!("more than {kept}; raise --max-matches"));
-    }
-    if search.left_out_memory() {
-        let why = "stored memory is seen in too many places; choose processes with --pid";
-        findings.gap("memory", "memory", why);
-    }
-    if let Some(longest) = search.longest_across_seams() {
-        let why = format!(
-            "memory is stored in so many pieces that matches of more than {longest} bytes across two of them may be missed"
-        );
-        findings.gap("matches", "memory", why);
-    }
-}
-
-/// Whether a process is one of the dump's, not left over of another. A pre-dump does not list its processes, and a broken list leaves some out.
-pub fn lived(model: &Model, pid: Pid) -> bool {
-    model.is_pre_dump || !model.processes.is_whole() || model.processes.get(pid).is_some()
 }

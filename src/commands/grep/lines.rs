@@ -2,12 +2,14 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use checkpoint_forensics::search::Match;
+use checkpoint_forensics::search::{Match, StoreMatch};
+use checkpoint_forensics::stores::{Kind, Store};
 use container_checkpoint::ids::{Pid, VirtualAddress};
 use serde_json::{Map, Value, json};
 
-use super::answers::Answers;
+use super::answers::{Answers, Bytes, Count};
 use super::patterns::Given;
+use super::stores::store_json;
 use crate::commands::mapping::mapping_json;
 use crate::present::json::{address, gap, text_fields};
 use crate::present::json_lines::JsonLines;
@@ -18,9 +20,9 @@ use crate::session::{Outcome, Session};
 pub enum Records {
     /// A `match` for each place as a process sees it.
     Matches,
-    /// A `count` for each process that was to be searched.
+    /// A `count` for each process that was to be searched, and each store with matches.
     Counts,
-    /// A `count` for each process that has matches.
+    /// A `count` for each process and store that has matches.
     CountsOfFound,
 }
 
@@ -30,33 +32,33 @@ pub fn print(session: &Session<'_>, all: &[Answers<'_>], given: &Given, records:
     let mut lines = JsonLines::begin(session.ui.stdout(), &names)?;
     let mut matches = 0u64;
     for answers in all {
-        let mut sightings: Vec<(Pid, VirtualAddress, &Match)> = answers
-            .matches
-            .iter()
-            .flat_map(|found| found.sightings.iter().map(move |&(pid, at)| (pid, at, found)))
-            .collect();
-        matches += sightings.len() as u64;
+        let (in_processes, in_objects) = (answers.in_processes(), answers.in_objects());
+        matches += (in_processes.len() + in_objects.len() + answers.found.elsewhere.len()) as u64;
         if records == Records::Matches {
-            sightings
-                .sort_by_key(|&(pid, at, found)| (pid, at, found.text.len(), found.pattern, found.encoding));
-            for (pid, at, found) in sightings {
-                lines.record("match", match_json(answers, given, pid, at, found))?;
+            for (pid, at, found) in in_processes {
+                lines.record("match", in_process_json(answers, given, pid, at, found))?;
+            }
+            for (id, at, found) in in_objects {
+                lines.record("match", in_object_json(answers, given, &Store::of_object(id), at, found))?;
+            }
+            for found in &answers.found.elsewhere {
+                lines.record("match", in_store_json(answers, given, found))?;
             }
             continue;
         }
-        for (pid, count) in answers.counts() {
-            if records == Records::Counts || count.unwrap_or(0) > 0 {
-                lines.record("count", count_json(answers, pid, count))?;
+        for count in answers.counts() {
+            if let Some(fields) = count_json(answers, &count, records) {
+                lines.record("count", fields)?;
             }
         }
     }
     for answers in all {
-        for entry in &answers.findings.gaps {
+        for entry in &answers.found.findings.gaps {
             let place = [&answers.checkpoint.full_name(), b"//".as_slice(), entry.place.as_bytes()].concat();
             lines.gap(gap(entry.what.as_bytes(), &place, entry.why.as_bytes()))?;
         }
     }
-    let places: usize = all.iter().map(|answers| answers.matches.len()).sum();
+    let places: usize = all.iter().map(Answers::places).sum();
     let mut summary = Map::new();
     summary.insert("matches".into(), matches.into());
     summary.insert("places".into(), places.into());
@@ -77,16 +79,27 @@ fn process_json(map: &mut Map<String, Value>, answers: &Answers<'_>, pid: Pid) {
     }
 }
 
-fn count_json(answers: &Answers<'_>, pid: Pid, count: Option<u64>) -> Map<String, Value> {
+/// `None` where only what has matches is told, and this has none.
+fn count_json(answers: &Answers<'_>, count: &Count, records: Records) -> Option<Map<String, Value>> {
     let mut map = dump_json(answers);
-    process_json(&mut map, answers, pid);
+    let count = match count {
+        Count::Process(pid, count) => {
+            map.insert("store".into(), "memory".into());
+            process_json(&mut map, answers, *pid);
+            *count
+        }
+        Count::Store(store, count) => {
+            store_json(&mut map, answers, store);
+            Some(*count)
+        }
+    };
     if let Some(count) = count {
         map.insert("matches".into(), count.into());
     }
-    map
+    (records == Records::Counts || count.unwrap_or(0) > 0).then_some(map)
 }
 
-fn match_json(
+fn in_process_json(
     answers: &Answers<'_>,
     given: &Given,
     pid: Pid,
@@ -100,24 +113,60 @@ fn match_json(
     if let Some(mapping) = answers.mapping(pid, at) {
         map.insert("mapping".into(), mapping_json(&answers.model, mapping));
     }
-    let mut object = json!({ "image": found.image, "offset": found.offset });
+    map.insert("object".into(), object_json(found));
+    bytes_json(&mut map, given, found.into());
+    map
+}
+
+fn in_object_json(
+    answers: &Answers<'_>,
+    given: &Given,
+    store: &Store,
+    at: u64,
+    found: &Match,
+) -> Map<String, Value> {
+    let mut map = dump_json(answers);
+    store_json(&mut map, answers, store);
+    map.insert("offset".into(), at.into());
+    map.insert("object".into(), object_json(found));
+    bytes_json(&mut map, given, found.into());
+    map
+}
+
+fn in_store_json(answers: &Answers<'_>, given: &Given, found: &StoreMatch) -> Map<String, Value> {
+    let mut map = dump_json(answers);
+    store_json(&mut map, answers, &found.store);
+    map.insert("offset".into(), found.at.into());
+    if !matches!(found.store.kind, Kind::Register { .. }) {
+        map.insert("member_offset".into(), found.offset.into());
+    }
+    bytes_json(&mut map, given, found.into());
+    map
+}
+
+/// Where the first byte is stored.
+fn object_json(found: &Match) -> Value {
+    let mut object = json!({ "image": &*found.image, "offset": found.offset });
     if found.ancestor > 0 {
         object["parent"] = found.ancestor.into();
     }
-    map.insert("object".into(), object);
-    text_fields(&mut map, "pattern", &given.texts[found.pattern]);
+    object
+}
+
+/// What matched, and what is around it.
+fn bytes_json(map: &mut Map<String, Value>, given: &Given, found: Bytes<'_>) {
+    text_fields(map, "pattern", &given.texts[found.pattern]);
     if let Some(encoding) = found.encoding {
         map.insert("encoding".into(), encoding.name().into());
     }
-    map.insert("match".into(), text_or_bytes(&found.text));
+    map.insert("match".into(), text_or_bytes(found.text));
     if found.is_cut {
         map.insert("cut".into(), true.into());
     }
-    let context = [found.before.as_slice(), &found.text, &found.after].concat();
+    let context = [found.before, found.text, found.after].concat();
     let mut context = text_or_bytes(&context);
     context["match_offset"] = found.before.len().into();
     map.insert("context".into(), context);
-    map
 }
 
 /// A text, or base64 when it is not UTF-8.

@@ -1,32 +1,34 @@
-//! `coldcase grep`: where in the memory of which process something stands.
+//! `coldcase grep`: where something stands, in the memory of which process or in what else holds bytes.
 
 mod answers;
 mod lines;
 pub mod patterns;
+mod stores;
 mod table;
 
 use std::ffi::OsString;
 
 use anyhow::bail;
-use checkpoint_forensics::search::{Options, Search};
+use checkpoint_forensics::search::{Everywhere, Options, Room, Scope, Subject};
+use checkpoint_forensics::stores::Classes;
 use clap::{Args, ValueEnum, ValueHint};
-use container_checkpoint::memory;
 
 use super::selection::SelectionArgs;
 use crate::exit::Answer;
 use crate::present::text::Text;
 use crate::session::{DumpArgs, EvidenceArgs, Outcome, Session};
 use answers::Answers;
-pub use answers::lived;
 use lines::Records;
 use patterns::{Given, PatternArgs};
+use stores::In;
 
-/// Find texts or patterns in the memory of every process
+/// Find texts or patterns in the memory of every process, and in all else that holds bytes
 ///
 /// Says for each match which process sees it, at which address, in which mapping, and where its bytes are in the images. Matches across borders of pages and of
 /// images are found where the addresses go on; nothing is joined where they don't. Memory that several processes share is shown once, with all
 /// of them. Each pattern has its own matches, as if it were searched for alone: they don't overlap each other, but those of two patterns, or of one in two encodings,
-/// may. Exit status: 0 found, 1 not found, 3 not found but some memory could not be read.
+/// may. With --in, what else holds bytes is searched too: a match says in which store it is, at which offset, and which processes hold that. Exit status: 0
+/// found, 1 not found, 3 not found but something could not be read.
 #[derive(Args, Debug)]
 #[command(override_usage = "coldcase grep [OPTIONS] <PATTERN> <EVIDENCE>...\n       \
                             coldcase grep [OPTIONS] (-e <PATTERN> | -f <FILE>)... <EVIDENCE>...")]
@@ -48,11 +50,18 @@ pub struct GrepArgs {
     #[command(flatten)]
     selection: SelectionArgs,
 
-    /// Print only how many matches each process has; `-` is for one of which nothing could be searched
+    /// Search in these
+    ///
+    /// With --pid, of other stores than memory those that one of the processes holds. --mapping and --range choose among memory alone. Memory that processes share is one place, in their
+    /// memory and in the shared object.
+    #[arg(long = "in", value_name = "LIST", value_delimiter = ',', default_value = "memory")]
+    places: Vec<In>,
+
+    /// Print only how many matches each process has, and each store that has some; `-` is for a process of which nothing could be searched
     #[arg(long, short)]
     count: bool,
 
-    /// Print only which evidence and processes have matches
+    /// Print only which evidence, processes and stores have matches
     #[arg(long, short = 'l', conflicts_with = "count")]
     files_with_matches: bool,
 
@@ -64,9 +73,9 @@ pub struct GrepArgs {
     #[arg(long, short = 'C', value_name = "N", default_value_t = 16)]
     context: usize,
 
-    /// Keep at most N matches of each dump in memory; that there are more is a gap
-    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
-    max_matches: usize,
+    /// Keep at most N matches in memory; that there are more is a gap [default: as many as fit into 20 MiB]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max_matches: Option<u64>,
 
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -78,7 +87,7 @@ pub struct GrepArgs {
 enum Format {
     /// A table for people
     Table,
-    /// One JSON object a line: a header, a `match` for each place as a process sees it, `gap`s, a summary
+    /// One JSON object a line: a header, a `match` for each place as a process sees it or a store has it, `gap`s, a summary
     Jsonl,
 }
 
@@ -108,11 +117,17 @@ impl GrepArgs {
         if self.context > CONTEXT_MAX {
             bail!("--context {} is more than {CONTEXT_MAX}", self.context);
         }
+        let (processes, _) = In::chosen(&self.places);
+        let selection = self.selection.selection();
+        if !processes && (selection.is_by_mapping() || !selection.ranges.is_empty()) {
+            bail!("--mapping and --range choose among memory, which --in leaves out");
+        }
         Ok(Options {
             patterns: given.patterns.clone(),
-            selection: self.selection.selection(),
+            scope: Scope { processes, objects: false },
+            selection,
             context: if self.only_counts() { 0 } else { self.context },
-            most: self.max_matches.max(1),
+            room: Room::new(self.max_matches.map(|most| usize::try_from(most).unwrap_or(usize::MAX))),
             threads: session.context.threads,
         })
     }
@@ -122,23 +137,28 @@ pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
     let (pattern, evidence) = args.split()?;
     let given = args.patterns.compile(session.ui, pattern)?;
     let options = args.options(session, &given)?;
-    let make = || Search::new(options.clone());
-    let (case, mut rides) = session.open_riding(&evidence, make);
+    let (in_memory, classes) = In::chosen(&args.places);
+    let in_memory_alone = in_memory && classes == Classes::default();
+    let search = Everywhere::new(options.clone(), classes);
+    let make = || search.sink();
+    let (case, mut riders) = session.open_with(&evidence, || search.riders(&session.context, &make));
     let mut all = Vec::new();
     for checkpoint in session.chosen(&case, &evidence) {
-        let ride = rides.get_mut(checkpoint.id().evidence);
-        match memory::answer(&case, checkpoint.id(), &session.context, ride, make) {
-            Ok(answered) => {
-                let (most, kept) = (args.max_count, args.max_matches);
-                all.push(Answers::new(checkpoint, answered, &options.selection, most, kept));
+        let id = checkpoint.id();
+        let (model, _) = checkpoint.model();
+        let subject = Subject { case: &case, id, model: &model, context: &session.context };
+        match search.answer(subject, riders.get_mut(id.evidence), &make) {
+            Ok(found) => {
+                let (selection, most) = (&options.selection, args.max_count);
+                all.push(Answers::new(checkpoint, model, found, selection, most, &options.room));
             }
             Err(error) => session.ui.error(Text::own(error)),
         }
     }
-    let found = all.iter().any(|answers| !answers.matches.is_empty());
+    let found = all.iter().any(|answers| answers.places() > 0);
     session.ui.answer(if found { Answer::Found } else { Answer::NotFound });
     for answers in &all {
-        session.tell(&answers.checkpoint, &answers.findings);
+        session.tell(&answers.checkpoint, &answers.found.findings);
     }
     let records = match args {
         GrepArgs { count: true, .. } => Records::Counts,
@@ -147,7 +167,9 @@ pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
     };
     match (args.format, records) {
         (Format::Jsonl, _) => lines::print(session, &all, &given, records),
-        (Format::Table, Records::Matches) => table::print_matches(session, &all, &given),
-        (Format::Table, _) => table::print_counts(session, &all, records == Records::CountsOfFound),
+        (Format::Table, Records::Matches) => table::print_matches(session, &all, &given, !in_memory_alone),
+        (Format::Table, _) => {
+            table::print_counts(session, &all, records == Records::CountsOfFound, in_memory_alone)
+        }
     }
 }

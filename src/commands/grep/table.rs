@@ -1,9 +1,12 @@
 //! Matches and counts as tables.
 
-use checkpoint_forensics::search::{Encoding, Match};
+use checkpoint_forensics::search::Encoding;
+use checkpoint_forensics::stores::{Holder, Store};
+use container_checkpoint::ids::Pid;
 
-use super::answers::Answers;
+use super::answers::{Answers, Bytes, Count};
 use super::patterns::Given;
+use super::stores::store_text;
 use crate::commands::mapping::mapping_text;
 use crate::present::bytes::count_text;
 use crate::present::cell::Cell;
@@ -13,36 +16,67 @@ use crate::present::text::Text;
 use crate::session::{Outcome, Session};
 
 /// A row for each place, with all processes that see it.
-pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given) -> Outcome {
+pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given, beside: bool) -> Outcome {
     let several = all.len() > 1;
     let mut table = Table::new([
         Column::wrapped("EVIDENCE"),
         Column::wrapped("PID"),
         Column::wrapped("COMMAND"),
+        Column::wrapped("STORE"),
         Column::whole("ADDRESS"),
         Column::wrapped("MAPPING"),
         Column::wrapped("PATTERN"),
         Column::wrapped("ENCODING"),
         Column::wrapped("MATCH"),
     ]);
-    let in_others = |found: &Match| !matches!(found.encoding, None | Some(Encoding::Utf8));
-    let has_others = all.iter().flat_map(|answers| &answers.matches).any(in_others);
+    let in_others = |found: Bytes<'_>| !matches!(found.encoding, None | Some(Encoding::Utf8));
+    let has_others = all.iter().any(|answers| {
+        let in_memory = answers.found.matches.iter().map(Bytes::from);
+        in_memory.chain(answers.found.elsewhere.iter().map(Bytes::from)).any(in_others)
+    });
     for answers in all {
-        for found in &answers.matches {
-            let Some(&(pid, at)) = found.sightings.first() else { continue };
-            let mut pids: Vec<String> = found.sightings.iter().map(|(pid, _)| pid.to_string()).collect();
-            pids.dedup(); // a process may see it at several addresses
-            let pattern = &given.texts[found.pattern];
+        let mut row = |pids: &[Pid], store: Cell, address: Cell, mapping: Option<Text>, found: Bytes<'_>| {
             table.row([
                 if several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
-                Cell::own(pids.join(", ")),
-                answers.command(pid).map_or_else(Cell::empty, Cell::evidence),
-                Cell::address(at.0),
-                Cell::from(answers.mapping(pid, at).map(|mapping| mapping_text(&answers.model, mapping))),
-                if given.texts.len() > 1 { Cell::evidence(pattern) } else { Cell::empty() },
+                pids_cell(pids),
+                pids.first().and_then(|pid| answers.command(*pid)).map_or_else(Cell::empty, Cell::evidence),
+                store,
+                address,
+                Cell::from(mapping),
+                if given.texts.len() > 1 {
+                    Cell::evidence(&given.texts[found.pattern])
+                } else {
+                    Cell::empty()
+                },
                 found.encoding.filter(|_| has_others).map_or_else(Cell::empty, |it| Cell::own(it.name())),
                 Cell::from(match_text(found)),
             ]);
+        };
+        for found in &answers.found.matches {
+            let object = found.objects.first().map(|&(id, at)| (Store::of_object(id), at));
+            let store = match &object {
+                Some((store, _)) => store_text(answers, store).into(),
+                None if beside => "memory".into(),
+                None => Cell::empty(),
+            };
+            match (found.sightings.first(), object) {
+                (Some(&(pid, at)), _) => {
+                    // A process may see it at several addresses.
+                    let mut pids: Vec<Pid> = found.sightings.iter().map(|&(pid, _)| pid).collect();
+                    pids.dedup();
+                    let mapping = answers.mapping(pid, at);
+                    let mapping = mapping.map(|mapping| mapping_text(&answers.model, mapping));
+                    row(&pids, store, Cell::address(at.0), mapping, found.into());
+                }
+                (None, Some((of, at))) => {
+                    row(&holding(answers, &of), store, offset(at), None, found.into());
+                }
+                (None, None) => {}
+            }
+        }
+        for found in &answers.found.elsewhere {
+            let store = store_text(answers, &found.store).into();
+            row(&holding(answers, &found.store), store, offset(found.at), None, found.into());
         }
     }
     if !table.is_empty() {
@@ -51,19 +85,45 @@ pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given) 
     Ok(())
 }
 
+/// So many holders of a store are told one by one.
+const PIDS_TOLD: usize = 8;
+
+fn pids_cell(pids: &[Pid]) -> Cell {
+    let mut words: Vec<String> = pids.iter().map(ToString::to_string).collect();
+    let untold = words.len().saturating_sub(PIDS_TOLD);
+    if untold > 1 {
+        words.truncate(PIDS_TOLD);
+        words.push(format!("{untold} more"));
+    }
+    if words.is_empty() { Cell::empty() } else { Cell::own(words.join(", ")) }
+}
+
+/// The processes that hold a store, ascending.
+fn holding(answers: &Answers<'_>, store: &Store) -> Vec<Pid> {
+    let mut pids: Vec<Pid> = answers.holders(store).into_iter().map(Holder::pid).collect();
+    pids.sort_unstable();
+    pids.dedup();
+    pids
+}
+
+/// A place in a store that has no addresses.
+fn offset(at: u64) -> Cell {
+    Cell::own(format_args!("+{at:#x}"))
+}
+
 /// A match with what is around it. The match is told to the byte; around it, bytes that are no text are dots, as in a hex dump.
-fn match_text(found: &Match) -> Text {
-    let Match { encoding, before, text, after, is_cut, .. } = found;
+fn match_text(found: Bytes<'_>) -> Text {
+    let Bytes { encoding, before, text, after, is_cut, .. } = found;
     let whole = |bytes: &[u8]| bytes.len().is_multiple_of(2);
     let text = match encoding {
         Some(encoding @ (Encoding::Utf16Le | Encoding::Utf16Be)) if whole(text) => {
-            let before = units(*encoding, &before[before.len() % 2..]);
-            let inner = Text::own(dotted(&before)).and_evidence(units(*encoding, text));
-            inner.and(dotted(&units(*encoding, after)))
+            let before = units(encoding, &before[before.len() % 2..]);
+            let inner = Text::own(dotted(&before)).and_evidence(units(encoding, text));
+            inner.and(dotted(&units(encoding, after)))
         }
         _ => Text::own(dotted(before)).and_evidence(text).and(dotted(after)),
     };
-    if *is_cut { text.and(" [cut]") } else { text }
+    if is_cut { text.and(" [cut]") } else { text }
 }
 
 /// UTF-16 as UTF-8; units that are no text become U+FFFD.
@@ -78,20 +138,34 @@ fn units(encoding: Encoding, bytes: &[u8]) -> Vec<u8> {
     text.into_bytes()
 }
 
-/// A row for each process that was searched, or with `only_found` for each that has matches.
-pub fn print_counts(session: &Session<'_>, all: &[Answers<'_>], only_found: bool) -> Outcome {
+/// A row for each process that was searched and each store that has matches, or with `only_found` for each that has some.
+pub fn print_counts(
+    session: &Session<'_>,
+    all: &[Answers<'_>],
+    only_found: bool,
+    in_memory_alone: bool,
+) -> Outcome {
     if all.is_empty() {
         return Ok(()); // nothing was searched: no count is not a count of zero
     }
     let several = all.len() > 1;
     let mut table = Table::new([
         Column::wrapped("EVIDENCE"),
-        Column::whole("PID"),
+        Column::wrapped("PID"),
         Column::wrapped("COMMAND"),
+        Column::wrapped("STORE"),
         if only_found { Column::whole("MATCHES") } else { Column::whole("MATCHES").always() },
     ]);
     for answers in all {
-        for (pid, count) in answers.counts() {
+        for count in answers.counts() {
+            let (pids, store, count) = match count {
+                Count::Process(pid, count) => {
+                    (vec![pid], if in_memory_alone { Cell::empty() } else { "memory".into() }, count)
+                }
+                Count::Store(store, count) => {
+                    (holding(answers, &store), store_text(answers, &store).into(), Some(count))
+                }
+            };
             if only_found && count.unwrap_or(0) == 0 {
                 continue;
             }
@@ -101,8 +175,9 @@ pub fn print_counts(session: &Session<'_>, all: &[Answers<'_>], only_found: bool
                 } else {
                     Cell::empty()
                 },
-                Cell::own(pid),
-                answers.command(pid).map_or_else(Cell::empty, Cell::evidence),
+                pids_cell(&pids),
+                pids.first().and_then(|pid| answers.command(*pid)).map_or_else(Cell::empty, Cell::evidence),
+                store,
                 if only_found { Cell::empty() } else { count.map_or_else(Cell::empty, Cell::own) },
             ]);
         }
@@ -110,8 +185,12 @@ pub fn print_counts(session: &Session<'_>, all: &[Answers<'_>], only_found: bool
     if only_found {
         return if table.is_empty() { Ok(()) } else { Ok(session.ui.table(&table)?) };
     }
-    session.ui.table(&table)?;
-    let total: usize = all.iter().map(|answers| answers.matches.len()).sum();
-    session.ui.note(Text::own(count_text(total as u64, "place in memory", "places in memory")));
+    if !table.is_empty() {
+        session.ui.table(&table)?;
+    }
+    let total: usize = all.iter().map(Answers::places).sum();
+    let (one, many) =
+        if in_memory_alone { ("place in memory", "places in memory") } else { ("place", "places") };
+    session.ui.note(Text::own(count_text(total as u64, one, many)));
     Ok(())
 }

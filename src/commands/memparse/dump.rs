@@ -14,7 +14,6 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{AddressSpace, Memory, Missing, Selection};
 
 use super::MemparseArgs;
-use crate::commands::grep::lived;
 use crate::present::bytes::size_text;
 use crate::present::hex_dump::HexDump;
 use crate::present::hint::WithHint as _;
@@ -69,7 +68,7 @@ fn process<'m>(
     let pid = match selection.pids.as_slice() {
         &[pid] => pid,
         [] => {
-            let mut living = memory.spaces.iter().filter(|space| lived(&model, space.pid));
+            let mut living = memory.spaces.iter().filter(|space| model.has_lived(space.pid));
             match (living.next(), living.next()) {
                 (Some(only), None) => only.pid,
                 _ => {
@@ -82,7 +81,7 @@ fn process<'m>(
         }
         _ => bail!("a dump of memory is of one process: give -p once"),
     };
-    let found = memory.space(pid).filter(|space| lived(&model, space.pid));
+    let found = memory.space(pid).filter(|space| model.has_lived(space.pid));
     if found.is_none() {
         session.ui.error(Text::evidence(checkpoint.full_name()).and(": ").and(no_memory(&model, pid)));
     }

@@ -3,13 +3,12 @@
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::bail;
-use checkpoint_forensics::search::{Options, Patterns, Search};
+use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::ids::{Pid, VirtualAddress};
 use container_checkpoint::memory::{self, Answered};
 
 use super::MemparseArgs;
-use crate::commands::grep::lived;
 use crate::exit::Answer;
 use crate::present::cell::Cell;
 use crate::present::hint::WithHint as _;
@@ -27,9 +26,10 @@ type Row = (Pid, VirtualAddress, Vec<u8>);
 pub fn run(session: &Session<'_>, args: &MemparseArgs) -> Outcome {
     let options = Options {
         patterns: pattern(args)?,
+        scope: Scope::PROCESSES,
         selection: args.selection.selection(),
         context: args.context,
-        most: MOST,
+        room: Room::new(Some(MOST)),
         threads: session.context.threads,
     };
     if args.context > CONTEXT_MAX {
@@ -64,7 +64,7 @@ fn print(
     answered: Answered<Search>,
     several: bool,
 ) -> Outcome {
-    let Answered { question, memory, mut findings } = answered;
+    let Answered { mut question, memory, mut findings } = answered;
     let (model, _) = checkpoint.model();
     findings.extend(checkpoint.evidence_findings().clone());
     if question.is_truncated() || question.left_out_memory() || question.longest_across_seams().is_some() {
@@ -76,7 +76,7 @@ fn print(
     findings.settle();
     session.tell(checkpoint, &findings);
     let mut rows: Vec<Row> = Vec::new();
-    for found in question.matches(&memory, &|pid| lived(&model, pid)) {
+    for found in question.matches(&memory, &|pid| model.has_lived(pid)) {
         let text = [found.before.as_slice(), &found.text, &found.after].concat();
         rows.extend(found.sightings.iter().map(|&(pid, at)| (pid, at, text.clone())));
     }

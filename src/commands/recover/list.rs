@@ -7,8 +7,9 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::Ride;
 use serde_json::{Map, Value};
 
-use super::{RecoverArgs, holders_json, holders_text, option_text};
+use super::{RecoverArgs, option_text};
 use crate::commands::format::Format;
+use crate::commands::holders::{holders_json, holders_text};
 use crate::present::cell::Cell;
 use crate::present::json::text_fields;
 use crate::present::table::{Column, Table};
@@ -107,7 +108,7 @@ fn json_of(candidate: &Candidate) -> Value {
         map.insert("size".into(), len.into());
     }
     map.insert("missing".into(), candidate.lacking.into());
-    map.insert("holders".into(), holders_json(&candidate.holders));
+    map.insert("holders".into(), holders_json(&candidate.holders, |_| None));
     text_fields(&mut map, "member", &candidate.member);
     Value::Object(map)
 }

@@ -8,15 +8,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 use checkpoint_forensics::recover::{Choice, Origin};
-use checkpoint_forensics::stores::Holder;
 use clap::{Args, ValueHint};
 use container_checkpoint::ids::Pid;
-use serde_json::{Map, Value};
 
 use super::format::Format;
 use super::selection::parse_range;
 use crate::present::hint::WithHint as _;
-use crate::present::text::Text;
 use crate::session::{EvidenceArgs, Outcome, Session};
 
 /// Write out deleted files, memory files, executables, what was in pipes and queues, ranges of memory
@@ -129,46 +126,4 @@ fn option_text(choice: &Choice, origin: Origin) -> String {
         Choice::Memory(pid, range) => format!("-p {pid} --mapping {:x}-{:x}", range.start, range.end),
         Choice::Everything => "--all".to_owned(),
     }
-}
-
-/// So many holders are told one by one in a table.
-const HOLDERS_TOLD: usize = 6;
-
-/// Who holds something, in short: `5 exe, 1 fd 3`.
-fn holders_text(holders: &[Holder]) -> Text {
-    let mut words: Vec<String> = Vec::new();
-    for holder in holders {
-        let text = match holder {
-            Holder::Executable(pid) => format!("{pid} exe"),
-            Holder::Descriptor(pid, fd) => format!("{pid} fd {fd}"),
-            Holder::Mapping(pid, _) => format!("{pid} mapped"),
-            Holder::Thread(pid, tid) => format!("{pid} thread {tid}"),
-        };
-        if !words.contains(&text) {
-            words.push(text);
-        }
-    }
-    let untold = words.len().saturating_sub(HOLDERS_TOLD);
-    words.truncate(HOLDERS_TOLD);
-    if untold > 0 {
-        words.push(format!("{untold} more"));
-    }
-    Text::own(words.join(", "))
-}
-
-fn holders_json(holders: &[Holder]) -> Value {
-    let json = |holder: &Holder| {
-        let mut map = Map::new();
-        map.insert("pid".into(), holder.pid().0.into());
-        match holder {
-            Holder::Executable(_) => drop(map.insert("executable".into(), true.into())),
-            Holder::Descriptor(_, fd) => drop(map.insert("fd".into(), (*fd).into())),
-            Holder::Mapping(_, address) => {
-                map.insert("mapped_at".into(), crate::present::json::address(address.0));
-            }
-            Holder::Thread(_, tid) => drop(map.insert("tid".into(), tid.0.into())),
-        }
-        Value::Object(map)
-    };
-    holders.iter().map(json).collect()
 }

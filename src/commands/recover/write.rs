@@ -11,9 +11,10 @@ use checkpoint_forensics::stores::Facts;
 use container_checkpoint::gap::Findings;
 use serde_json::{Map, Value};
 
-use super::{RecoverArgs, holders_json, holders_text};
+use super::RecoverArgs;
 use crate::commands::coredump::directory_of;
 use crate::commands::format::Format;
+use crate::commands::holders::{holders_json, holders_text};
 use crate::exit::Answer;
 use crate::present::bytes::{count_text, hex};
 use crate::present::cell::Cell;
@@ -153,7 +154,7 @@ fn json_of(recovered: &Recovered) -> Value {
     if let Some(hash) = recovered.sha256 {
         map.insert("sha256".into(), hex(&hash).into());
     }
-    map.insert("holders".into(), holders_json(&recovered.holders));
+    map.insert("holders".into(), holders_json(&recovered.holders, |_| None));
     text_fields(&mut map, "member", &recovered.member);
     if let Some(inner) = &recovered.inner {
         text_fields(&mut map, "member_file", inner);

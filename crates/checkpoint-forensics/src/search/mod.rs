@@ -1,20 +1,25 @@
 //! Search: where in the memory of which process does something stand.
 //!
-//! A [`Scanner`] finds [`Patterns`] in any bytes that come in order (a [`Stretch`]); a [`Search`] lets one run over the memory of a dump.
+//! A [`Scanner`] finds [`Patterns`] in any bytes that come in order (a [`Stretch`]); a [`Search`] lets one run over the memory of a dump and its shared objects, [`Everywhere`] over all that
+//! holds bytes in it.
 //!
 //! Each stored byte is scanned once, however many processes share it. Where memory goes on at the next address but elsewhere in the images (another page
 //! image, a parent dump, a shared object), the bytes around the seam are joined and scanned too, so that no match is missed there; where addresses don't go on, nothing is joined, so
 //! that no match is made up.
 
 mod answer;
+mod elsewhere;
 mod encoding;
+mod everywhere;
 mod hex;
+mod kept;
 mod literals;
 mod needle;
 mod pattern;
 pub(crate) mod plan;
 mod scan;
 mod seams;
+mod space;
 mod window;
 
 #[cfg(test)]
@@ -22,30 +27,35 @@ mod pattern_tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use container_checkpoint::ids::{Pid, VirtualAddress};
 use container_checkpoint::memory::{Memory, Question, Selection, Want};
+use container_checkpoint::model::SharedObjectId;
 
+pub use elsewhere::StoreSearch;
 pub use encoding::Encoding;
+pub use everywhere::{Everywhere, FoundEverywhere, Riders, StoreMatch, Subject};
+pub use kept::{Kept, Room};
 pub use pattern::{MAX_MATCH, PatternError, Patterns, Reading, Syntax};
 use plan::Plan;
+pub use plan::Scope;
 pub use scan::{Hit, Scanner, Sink, Stretch};
 use window::Window;
-
-/// The most bytes of matches and their context that are kept, in bytes.
-const KEPT_MAX: usize = 256 << 20;
 
 /// What a search is asked for.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// What to look for.
     pub patterns: Patterns,
-    /// Where to look.
+    /// Whose bytes.
+    pub scope: Scope,
+    /// Where to look in the memory of processes.
     pub selection: Selection,
     /// How many bytes before and behind a match are kept.
     pub context: usize,
-    /// The most matches that are kept; what goes beyond is said to.
-    pub most: usize,
+    /// Room for matches; what goes beyond is said to.
+    pub room: Room,
     /// How many threads may scan; at least 1. The answer is the same for any number.
     pub threads: usize,
 }
@@ -59,8 +69,10 @@ pub struct Match {
     pub encoding: Option<Encoding>,
     /// Who sees the first byte at which address, ascending.
     pub sightings: Vec<(Pid, VirtualAddress)>,
+    /// Which shared objects have the first byte at which offset, ascending.
+    pub objects: Vec<(SharedObjectId, u64)>,
     /// The page image that holds the first byte: `pages-2.img`; of a parent dump when `ancestor` is above 0.
-    pub image: String,
+    pub image: Arc<str>,
     /// Whose image it is: 0 is the dump itself, 1 its parent, and so on.
     pub ancestor: usize,
     /// The offset of the first byte in the image, in bytes.
@@ -86,28 +98,28 @@ pub struct Search {
     windows: Vec<Window>,
     /// How many bytes came of each segment.
     came: Vec<u64>,
+    /// The names of page images: matches share them.
+    images: Vec<Arc<str>>,
     found: Found,
 }
 
 /// The hits so far.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Found {
     /// By segment and needle, ascending by place.
     hits: BTreeMap<(usize, usize), Vec<Hit>>,
-    count: usize,
-    bytes: usize,
-    /// Set when there are more than may be kept.
-    is_full: bool,
+    kept: Kept,
 }
 
 impl Found {
-    fn add(&mut self, segment: usize, hit: Hit, most: usize) -> ControlFlow<()> {
-        self.bytes += hit.text.len() + hit.before.len() + hit.after.len();
-        if self.count == most || self.bytes > KEPT_MAX {
-            self.is_full = true;
+    fn new(room: &Room) -> Self {
+        Self { hits: BTreeMap::new(), kept: Kept::new(room) }
+    }
+
+    fn add(&mut self, segment: usize, hit: Hit) -> ControlFlow<()> {
+        if !self.kept.add(hit.text.len() + hit.before.len() + hit.after.len()) {
             return ControlFlow::Break(());
         }
-        self.count += 1;
         self.hits.entry((segment, hit.needle)).or_default().push(hit);
         ControlFlow::Continue(())
     }
@@ -117,6 +129,7 @@ impl Search {
     /// Prepares a search.
     pub fn new(options: Options) -> Self {
         let scanner = Scanner::new(options.patterns.clone(), options.context, options.threads);
+        let found = Found::new(&options.room);
         Self {
             options,
             scanner,
@@ -124,13 +137,14 @@ impl Search {
             stretches: HashMap::new(),
             windows: Vec::new(),
             came: Vec::new(),
-            found: Found::default(),
+            images: Vec::new(),
+            found,
         }
     }
 
     /// Whether more matches were there than may be kept.
     pub fn is_truncated(&self) -> bool {
-        self.found.is_full
+        self.found.kept.is_full()
     }
 
     /// Whether stored memory is seen in more places than a search can keep: what is behind them was not searched.
@@ -148,16 +162,19 @@ impl Search {
     pub fn searched(&self, memory: &Memory) -> Vec<u64> {
         let mut bytes = vec![0u64; memory.spaces.len()];
         for (segment, came) in self.came.iter().enumerate().take(self.plan.segments.len()) {
-            let add = |view: &plan::View| bytes[view.space] = bytes[view.space].saturating_add(*came);
-            self.plan.views_of(segment).iter().for_each(add);
+            for view in self.plan.views_of(segment) {
+                if let Some(bytes) = bytes.get_mut(view.space) {
+                    *bytes = bytes.saturating_add(*came);
+                }
+            }
         }
         bytes
     }
 
     fn scan(&mut self, segment: usize, bytes: &[u8], last: bool) -> ControlFlow<()> {
-        let Self { scanner, found, stretches, options, .. } = self;
+        let Self { scanner, found, stretches, .. } = self;
         let stretch = stretches.entry(segment).or_default();
-        let flow = stretch.take(scanner, bytes, last, &mut |hit| found.add(segment, hit, options.most));
+        let flow = stretch.take(scanner, bytes, last, &mut |hit| found.add(segment, hit));
         if last {
             stretches.remove(&segment);
         }
@@ -168,12 +185,13 @@ impl Search {
 impl Question for Search {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         let reach = self.scanner.patterns.seam_reach().saturating_add(self.scanner.context) as u64;
-        self.plan = Plan::new(memory, reach, &self.options.selection);
+        self.plan = Plan::new(memory, reach, &self.options.selection, self.options.scope);
         let len = |seam: &plan::Seam| (seam.window.end - seam.window.start) as usize;
         self.windows = self.plan.seams.iter().map(|seam| Window::new(len(seam))).collect();
         self.stretches.clear();
+        self.images = memory.objects.iter().map(|object| Arc::from(object.image.as_str())).collect();
         self.came = vec![0; self.plan.segments.len()];
-        self.found = Found::default();
+        self.found = Found::new(&self.options.room);
         std::mem::take(&mut self.plan.wants)
     }
 

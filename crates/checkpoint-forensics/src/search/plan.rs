@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use container_checkpoint::memory::{AddressSpace, Memory, ObjectId, Place, Selection, Want};
+use container_checkpoint::memory::{Memory, ObjectId, Place, Selection, Want};
+
+use super::space::Space;
 
 /// The most memory that the bytes around seams may take together, in bytes.
-const WINDOWS_MAX: u64 = 256 << 20;
+const WINDOWS_MAX: u64 = 16 << 20;
 /// The most views that are kept: 32 bytes each.
 const VIEWS_MAX: usize = 20_000_000;
 
@@ -23,7 +25,7 @@ pub(crate) struct Segment {
 /// Who sees a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct View {
-    /// The process: number of its address space.
+    /// The number of the process's address space, or behind all of these of the shared object.
     pub(crate) space: usize,
     /// The address at which it sees the first byte.
     pub(crate) address: u64,
@@ -76,18 +78,36 @@ impl Seam {
     }
 }
 
+/// Whose bytes a search is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scope {
+    /// The memory of processes.
+    pub processes: bool,
+    /// Shared objects, whether a process maps them or not.
+    pub objects: bool,
+}
+
+impl Scope {
+    /// The memory of processes alone.
+    pub const PROCESSES: Self = Self { processes: true, objects: false };
+}
+
 impl Plan {
-    /// Plans for the memory that is chosen; seams are looked at over `reach` bytes on either side, or fewer where there are so many that the bytes around
+    /// Plans for the memory that is chosen, and for all of the shared objects if they are in scope; seams are looked at over `reach` bytes on either side, or fewer where there are so many that the bytes around
     /// them would not fit into memory.
-    pub(crate) fn new(memory: &Memory, reach: u64, selection: &Selection) -> Self {
+    pub(crate) fn new(memory: &Memory, reach: u64, selection: &Selection, scope: Scope) -> Self {
         let mut plan = Self::default();
         let mut by_object: BTreeMap<ObjectId, Vec<Part>> = BTreeMap::new();
         let mut views = 0;
-        for (number, space) in memory.spaces.iter().enumerate() {
-            let chosen = selection.of(memory, space);
+        for (number, space) in Space::all(memory).enumerate() {
+            let chosen = match space {
+                Space::Process(space) if scope.processes => selection.of(memory, space),
+                Space::Object(_) if scope.objects => std::iter::once(0..u64::MAX).collect(),
+                _ => Vec::new(),
+            };
             'space: for range in &chosen {
                 let mut end = None;
-                for extent in space.stored.within(range.clone()) {
+                for extent in space.within(range.clone()) {
                     let Place::Image(object, offset) = extent.place else {
                         end = None;
                         continue;
@@ -116,7 +136,7 @@ impl Plan {
             |segment: &Segment| Want { object: segment.object, offset: segment.offset, len: segment.len };
         plan.wants = plan.segments.iter().map(of_segment).collect();
         for seam in 0..plan.seams.len() {
-            plan.want_window(seam, &memory.spaces[plan.seams[seam].space]);
+            plan.want_window(seam, Space::of(memory, plan.seams[seam].space));
         }
         plan
     }
@@ -173,20 +193,16 @@ impl Plan {
         &self.views[self.segments[number].first_view as usize..end]
     }
 
-    fn want_window(&mut self, number: usize, space: &AddressSpace) {
+    fn want_window(&mut self, number: usize, space: Space<'_>) {
         let reach = self.reach;
         let seam = &mut self.seams[number];
         let chosen = &self.chosen[seam.space];
         let chosen = &chosen[chosen.partition_point(|range| range.end <= seam.at)];
-        let is_stored = |at: u64| {
-            let part = space.stored.within(at..at.saturating_add(1)).next();
-            part.is_some_and(|part| matches!(part.place, Place::Image(..)))
-        };
         let start = seam.at.saturating_sub(reach).max(chosen.start);
         let mut window = start..start;
-        seam.from_run_start = start == chosen.start || !is_stored(start - 1);
+        seam.from_run_start = start == chosen.start || space.at(start - 1).is_none();
         let mut parts = Vec::new();
-        for extent in space.stored.within(start..seam.at.saturating_add(reach).min(chosen.end)) {
+        for extent in space.within(start..seam.at.saturating_add(reach).min(chosen.end)) {
             let is_image = matches!(extent.place, Place::Image(..));
             if extent.start != window.end || !is_image {
                 if window.end >= seam.at {

@@ -175,6 +175,18 @@ pub struct Stretch {
 }
 
 impl Stretch {
+    /// Begins anew, with the buffers that it has.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+        self.from.clear();
+        (self.base, self.block) = (0, 0);
+    }
+
+    /// Where the bytes begin that are still needed.
+    pub(super) fn kept_from(&self) -> u64 {
+        self.base
+    }
+
     /// Takes the next piece, and hands out the hits that are decided. `last` says that nothing follows.
     /// Breaks when the sink does.
     pub fn take(

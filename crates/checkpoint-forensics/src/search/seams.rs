@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Place};
 
 use super::Search;
 use super::scan::LOOK_BEHIND;
+use super::space::{Space, Who};
 
 /// A match found around a seam.
 #[derive(Debug)]
@@ -64,11 +64,11 @@ impl Decided {
 }
 
 impl Search {
-    /// Looks at all seams of the processes that lived.
-    pub(super) fn decide_at_seams(&self, memory: &Memory, lived: &dyn Fn(Pid) -> bool) -> Decided {
+    /// Looks at all seams of those that count.
+    pub(super) fn decide_at_seams(&self, memory: &Memory, counts: &dyn Fn(Who) -> bool) -> Decided {
         let mut decided = Decided::default();
         for number in 0..self.plan.seams.len() {
-            if lived(memory.spaces[self.plan.seams[number].space].pid) {
+            if counts(Space::of(memory, self.plan.seams[number].space).who()) {
                 for needle in 0..self.scanner.patterns.needles().len() {
                     self.decide(number, needle, memory, &mut decided);
                 }
@@ -193,8 +193,7 @@ impl Search {
 
     /// The segment in which a process sees an address, and where in it.
     fn place(&self, memory: &Memory, space: usize, address: u64) -> Option<(usize, u64)> {
-        let extent = memory.spaces[space].stored.within(address..address.checked_add(1)?).next()?;
-        let Place::Image(object, offset) = extent.place else { return None };
+        let Place::Image(object, offset) = Space::of(memory, space).at(address)? else { return None };
         let segment = self.plan.segment_of(object, offset)?;
         Some((segment, offset - self.plan.segments[segment].offset))
     }

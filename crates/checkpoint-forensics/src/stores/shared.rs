@@ -1,7 +1,6 @@
 //! Shared objects as stores: a question to the pages.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use container_checkpoint::gap::Findings;
 use container_checkpoint::memory::{Extent, Memory, Place, Question, SharedPages, Want};
@@ -10,7 +9,7 @@ use container_checkpoint::model::SharedObjectId;
 use super::facts::Facts;
 use super::feed::Part;
 use super::rider::Make;
-use super::store::{Chunk, Contents, Kind, Sink, Store};
+use super::store::{Chunk, Contents, Sink, Store};
 
 /// Shows the shared objects of a dump, each to a sink of its own. Where pages of one object are in several images, since some are in a parent, its bytes come in
 /// the order of the images.
@@ -112,8 +111,7 @@ impl<S: Sink> Question for SharedBytes<'_, S> {
         self.objects = Vec::new();
         let mut wants = Vec::new();
         for shared in &memory.shared {
-            let member = Arc::from(format!("pagemap-shmem-{}.img", shared.id.0).into_bytes());
-            let store = Store { kind: Kind::Shared(shared.id), member, inner: None };
+            let store = Store::of_object(shared.id);
             let mut sink = (self.make)();
             let flow = sink.begin(&store);
             let first = wants.len();

@@ -79,6 +79,12 @@ pub struct Store {
 }
 
 impl Store {
+    /// A shared object.
+    pub fn of_object(id: SharedObjectId) -> Self {
+        let member = Arc::from(format!("pagemap-shmem-{}.img", id.0).into_bytes());
+        Self { kind: Kind::Shared(id), member, inner: None }
+    }
+
     /// The class that it is of. Memory files are of [`Class::Files`] too: [`Store::is_in`] knows that.
     pub fn class(&self) -> Class {
         match &self.kind {

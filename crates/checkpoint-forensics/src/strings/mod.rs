@@ -6,19 +6,21 @@
 
 mod coding;
 mod joined;
+mod kept;
 mod run;
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
 use container_checkpoint::ids::{Pid, VirtualAddress};
-use container_checkpoint::memory::{Memory, Object, Question, Selection, Want};
+use container_checkpoint::memory::{Memory, Object, ObjectId, Question, Selection, Want};
 
 pub use coding::Coding;
 use joined::{Joining, Placed};
+use kept::Kept;
 use run::{Bounds, Edges, Reader, Run};
 
-use crate::search::plan::Plan;
+use crate::search::plan::{Plan, Scope};
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -37,7 +39,7 @@ pub struct Options {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found<'f> {
     /// Who sees the first byte at which address, ascending.
-    pub sightings: Vec<(Pid, VirtualAddress)>,
+    pub sightings: &'f [(Pid, VirtualAddress)],
     /// The page image that holds the first byte.
     pub object: &'f Object,
     /// The offset of the first byte in the image, in bytes.
@@ -58,23 +60,46 @@ pub type Sink<'s> = Box<dyn FnMut(&Found<'_>) -> ControlFlow<()> + 's>;
 /// Strings over seams and who sees them, by segment, place in it, length and lane: what several processes see is one.
 type ByPlace = BTreeMap<(usize, u64, u64, usize), (Run, Vec<(Pid, VirtualAddress)>)>;
 
+/// A stretch of which a part came.
+#[derive(Debug)]
+struct Open {
+    /// One a lane.
+    readers: Vec<Reader>,
+    /// Runs of several lanes that wait for their order: lane, run.
+    waiting: Vec<(usize, Run)>,
+}
+
+/// Strings in several codings are put into order between places so far apart, in bytes: wherever pieces end, the order is the same.
+const BLOCK: u64 = 64 << 10;
+
 /// The most bytes that are kept of runs at the ends of stretches.
 const HELD_MAX: usize = 64 << 20;
 /// How many are kept of each beyond that.
 const HELD_EACH: usize = 256;
 
-/// Strings under way: a [`Question`] to the pages of one dump. It hands out what it finds at once, so it must not ride along with a first pass, whose answer may be dropped.
+/// Who is told of strings.
+enum Told<'s> {
+    /// Somebody, at once.
+    Sink(Sink<'s>),
+    /// Nobody yet.
+    Kept(Kept),
+}
+
+/// Strings under way: a [`Question`] to the pages of one dump. One with a sink hands out what it finds at once, so it must not ride along with a first pass, whose answer may
+/// be dropped: that is for one that keeps them.
 pub struct Strings<'s> {
     options: Options,
-    sink: Sink<'s>,
+    told: Told<'s>,
     plan: Plan,
     pids: Vec<Pid>,
     objects: Vec<Object>,
     /// Stretches of which a part came, by segment: a reader a lane, and how much came.
-    readers: HashMap<usize, (Vec<Reader>, u64)>,
+    readers: HashMap<usize, Open>,
     /// By segment and lane.
     edges: BTreeMap<(usize, usize), Edges>,
     held: usize,
+    /// Of the string that is told: kept, since there may be millions.
+    sightings: Vec<(Pid, VirtualAddress)>,
     is_stopped: bool,
 }
 
@@ -87,15 +112,37 @@ impl std::fmt::Debug for Strings<'_> {
 impl<'s> Strings<'s> {
     /// Prepares the question; `sink` is given what is found.
     pub fn new(options: Options, sink: Sink<'s>) -> Self {
+        Self::telling(options, Told::Sink(sink))
+    }
+
+    /// Prepares a question that keeps what it finds, as long as that takes little memory.
+    pub fn keeping(options: Options) -> Self {
+        Self::telling(options, Told::Kept(Kept::default()))
+    }
+
+    /// Hands out what was kept, until `sink` wants no more. False, and nothing is handed out, when there was more than could be kept.
+    pub fn tell_kept(&self, sink: &mut dyn FnMut(&Found<'_>) -> ControlFlow<()>) -> bool {
+        match &self.told {
+            Told::Kept(kept) if kept.is_full() => false,
+            Told::Kept(kept) => {
+                kept.tell(&self.objects, sink);
+                true
+            }
+            Told::Sink(_) => true,
+        }
+    }
+
+    fn telling(options: Options, told: Told<'s>) -> Self {
         Self {
             options,
-            sink,
+            told,
             plan: Plan::default(),
             pids: Vec::new(),
             objects: Vec::new(),
             readers: HashMap::new(),
             edges: BTreeMap::new(),
             held: 0,
+            sightings: Vec::new(),
             is_stopped: false,
         }
     }
@@ -135,13 +182,13 @@ impl<'s> Strings<'s> {
 
     /// The stretch ends.
     fn end(&mut self, number: usize, is_short: bool) {
-        let Some((readers, _)) = self.readers.remove(&number) else { return };
-        let lanes = self.lanes();
+        let Some(Open { readers, mut waiting }) = self.readers.remove(&number) else { return };
+        let mut ends = Vec::new();
         for (lane, reader) in readers.into_iter().enumerate() {
-            let tell = &mut |run: &Run| self.tell_run(number, lanes[lane].0, run);
-            let mut runs = Vec::new();
-            let mut edges = reader.end(is_short, &mut |run| runs.push(run.clone()));
-            runs.iter().for_each(tell);
+            ends.push(reader.end(is_short, &mut |run| waiting.push((lane, run.clone()))));
+        }
+        self.tell_waiting(number, &mut waiting);
+        for (lane, mut edges) in ends.into_iter().enumerate() {
             if edges == Edges::default() {
                 continue;
             }
@@ -157,23 +204,26 @@ impl<'s> Strings<'s> {
         }
     }
 
+    /// Strings of several codings in the order of their places.
+    fn tell_waiting(&mut self, number: usize, waiting: &mut Vec<(usize, Run)>) {
+        let lanes = self.lanes();
+        waiting.sort_by_key(|(lane, run)| (run.start, *lane));
+        for (lane, run) in waiting.drain(..) {
+            self.tell_run(number, lanes[lane].0, &run);
+        }
+    }
+
     /// A string inside a segment, for all who see it.
     fn tell_run(&mut self, number: usize, coding: Coding, run: &Run) {
-        let Self { plan, pids, objects, sink, is_stopped, .. } = self;
+        let Self { plan, pids, objects, told, is_stopped, sightings, .. } = self;
         let segment = &plan.segments[number];
         let sighting =
             |view: &crate::search::plan::View| (pids[view.space], VirtualAddress(view.address + run.start));
-        let mut sightings: Vec<_> = plan.views_of(number).iter().map(sighting).collect();
+        sightings.clear();
+        sightings.extend(plan.views_of(number).iter().map(sighting));
         sightings.sort_unstable();
-        tell(
-            sightings,
-            &objects[segment.object.0 as usize],
-            segment.offset + run.start,
-            coding,
-            run,
-            sink,
-            is_stopped,
-        );
+        let found = (segment.object, segment.offset + run.start, coding, run);
+        tell(sightings, objects, found, told, is_stopped);
     }
 
     /// What is at the ends of stretches, joined as each process sees them.
@@ -211,54 +261,72 @@ impl<'s> Strings<'s> {
                 joining.end(&mut flush);
             }
         }
-        let Self { plan, objects, sink, is_stopped, .. } = self;
+        let Self { plan, objects, told, is_stopped, .. } = self;
         for ((number, start, _, lane), (run, mut sightings)) in all {
             let segment = &plan.segments[number];
             sightings.sort_unstable();
-            let object = &objects[segment.object.0 as usize];
-            tell(sightings, object, segment.offset + start, lanes[lane].0, &run, sink, is_stopped);
+            let found = (segment.object, segment.offset + start, lanes[lane].0, &run);
+            tell(&sightings, objects, found, told, is_stopped);
         }
     }
 }
 
 fn tell(
-    sightings: Vec<(Pid, VirtualAddress)>,
-    object: &Object,
-    offset: u64,
-    coding: Coding,
-    run: &Run,
-    sink: &mut Sink<'_>,
+    sightings: &[(Pid, VirtualAddress)],
+    objects: &[Object],
+    (object, offset, coding, run): (ObjectId, u64, Coding, &Run),
+    told: &mut Told<'_>,
     is_stopped: &mut bool,
 ) {
     if *is_stopped {
         return;
     }
     let Run { text, len, is_cut, .. } = run;
-    let found = Found { sightings, object, offset, coding, text, len: *len, is_cut: *is_cut };
-    *is_stopped = sink(&found).is_break();
+    let image = &objects[object.0 as usize];
+    let found = Found { sightings, object: image, offset, coding, text, len: *len, is_cut: *is_cut };
+    let flow = match told {
+        Told::Sink(sink) => sink(&found),
+        Told::Kept(kept) => kept.add(object.0, &found),
+    };
+    *is_stopped = flow.is_break();
 }
 
 impl Question for Strings<'_> {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        self.plan = Plan::new(memory, 0, &self.options.selection);
+        self.plan = Plan::new(memory, 0, &self.options.selection, Scope::PROCESSES);
         self.pids = memory.spaces.iter().map(|space| space.pid).collect();
         self.objects = memory.objects.clone();
         self.readers.clear();
         self.edges.clear();
+        if let Told::Kept(kept) = &mut self.told {
+            (*kept, self.is_stopped) = (Kept::default(), false);
+        }
         self.plan.wants.clone()
     }
 
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
-        let (mut readers, _) = match self.readers.remove(&want) {
-            Some(begun) => begun,
-            None => (self.readers(want), 0),
-        };
-        let codings = self.lanes();
-        for (reader, (coding, _)) in readers.iter_mut().zip(codings) {
-            reader.take(bytes, &mut |run| self.tell_run(want, coding, run));
-        }
+        let mut open = self.readers.remove(&want);
+        let Open { readers, waiting } =
+            open.get_or_insert_with(|| Open { readers: self.readers(want), waiting: Vec::new() });
         let came = at + bytes.len() as u64;
-        self.readers.insert(want, (readers, came));
+        if let [reader] = readers.as_mut_slice() {
+            let coding = self.options.codings[0];
+            reader.take(bytes, &mut |run| self.tell_run(want, coding, run));
+        } else {
+            let (mut rest, mut place) = (bytes, at);
+            while !rest.is_empty() {
+                let len = (BLOCK - place % BLOCK).min(rest.len() as u64);
+                let (piece, behind) = rest.split_at(len as usize);
+                for (lane, reader) in readers.iter_mut().enumerate() {
+                    reader.take(piece, &mut |run| waiting.push((lane, run.clone())));
+                }
+                (rest, place) = (behind, place + len);
+                if place.is_multiple_of(BLOCK) {
+                    self.tell_waiting(want, waiting);
+                }
+            }
+        }
+        self.readers.extend(open.map(|open| (want, open)));
         if came == self.plan.segments[want].len {
             self.end(want, false);
         }

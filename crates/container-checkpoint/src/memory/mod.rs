@@ -21,7 +21,7 @@ pub use backing::{Backing, Piece};
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
 pub use packing::Packing;
 pub use parents::ancestry;
-pub use question::{Answered, Beside, Question, answer, answer_beside};
+pub use question::{Answered, Beside, Question, answer, answer_beside, ridden};
 pub use ride::Ride;
 pub use selection::Selection;
 pub use shared::SharedPages;

@@ -61,6 +61,19 @@ pub fn answer<Q: Question>(
     answer_beside(case, id, context, ride, make, None)
 }
 
+/// The answer that a [`Ride`] has: `None` when it was asked too early, or saw what was broken. Nothing is read. For who would ask in another way when all is known.
+pub fn ridden<Q: Question>(case: &Case, id: DumpId, ride: &mut Ride<'_, Q>) -> Option<Answered<Q>> {
+    let mut memory = Memory::of(case, id);
+    let mut findings = memory.findings.clone();
+    let mut shown = ride.take(case, id, &memory)?;
+    if shown.mark_broken(&mut memory, &mut findings) {
+        return None;
+    }
+    shown.question.finish();
+    shown.report_unserved(&memory, &mut findings);
+    Some(Answered { question: shown.question, memory, findings })
+}
+
 /// A passenger that has an errand of its own in the pass that a question needs: two questions to one stream cost one pass.
 pub struct Beside<'a> {
     /// The evidence that it wants to see once more, by its number in the case.

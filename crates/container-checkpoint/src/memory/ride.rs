@@ -21,6 +21,7 @@ fn places_pages(name: &[u8]) -> bool {
         "files.img",
         "ids-",
         "inventory.img",
+        "ipcns-shm-", // what mappings of segments are called
         "memfd.img",
         "mm-",
         "pagemap-",

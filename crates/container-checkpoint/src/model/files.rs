@@ -1,7 +1,7 @@
 //! The table of all files of a dump.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::descriptors::OpenFile;
 use super::file::{File, FileKind, RegularFile, file_text};
@@ -27,6 +27,8 @@ pub struct Files {
     with_path: HashMap<FileId, usize>,
     /// All other files by id.
     others: HashMap<FileId, usize>,
+    /// The keys of SysV segments by number: the kernel names files after them.
+    pub(super) segment_keys: BTreeMap<u32, u32>,
 }
 
 impl Files {
@@ -165,7 +167,7 @@ impl Files {
             | MappingKind::ShadowStack
             | MappingKind::Guard
             | MappingKind::Unknown => b"",
-            MappingKind::SysV => b"[SysV segment]",
+            MappingKind::SysV => return self.segment_name(mapping),
             MappingKind::FilePrivate | MappingKind::FileShared => {
                 let file = self.of_mapping(mapping).and_then(File::regular);
                 return file.map_or(Cow::Borrowed(b"[unknown file]"), |file| file.shown_path().into());
@@ -183,6 +185,15 @@ impl Files {
             }
         };
         Cow::Borrowed(fixed)
+    }
+
+    /// `/SYSV` and the key in hexadecimal.
+    fn segment_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
+        let key = u32::try_from(mapping.shmid).ok().and_then(|id| self.segment_keys.get(&id));
+        match key {
+            Some(key) => format!("/SYSV{key:08x} (deleted)").into_bytes().into(),
+            None => Cow::Borrowed(b"[unknown SysV segment]"),
+        }
     }
 
     /// The shared object that a mapping shows, whose pages the dump has: shared memory without a name, a SysV segment

@@ -93,9 +93,17 @@ pub use x86::{SegmentDescriptor, ShadowStack, X86FloatingPoint, X86Mode, X86Regi
 
 use images::Images;
 
-/// Reads the table of files alone. What it lacks is told by [`Model::load`].
+/// Reads the table of files alone, and the keys of SysV segments, which name files too. What it lacks is told by [`Model::load`].
 pub fn files_of(images: &dyn FileSet) -> Files {
-    file_loading::load(&mut Images::new(images))
+    let mut images = Images::new(images);
+    let mut files = file_loading::load(&mut images);
+    files.segment_keys = keys(&sysv::load(&mut images));
+    files
+}
+
+/// The keys of segments by number.
+fn keys(segments: &BTreeMap<u32, SharedSegment>) -> BTreeMap<u32, u32> {
+    segments.values().map(|segment| (segment.id, segment.key)).collect()
 }
 
 /// Reads the address space of one process alone; `files` is its dump's table. What it lacks is told by [`Model::load`].
@@ -133,7 +141,9 @@ impl Model {
         let is_pre_dump = !has_processes && !images.numbered("pagemap").is_empty();
         let descriptors_by_id = inventory.known().is_none_or(|inventory| inventory.descriptors_by_id);
 
-        let files = file_loading::load(&mut images);
+        let mut files = file_loading::load(&mut images);
+        let shared_segments = sysv::load(&mut images);
+        files.segment_keys = keys(&shared_segments);
         let processes = if is_pre_dump {
             ProcessTree::default()
         } else {
@@ -146,7 +156,7 @@ impl Model {
             files,
             mounts: mounts::load(&mut images),
             namespaces: Namespaces::load(&mut images),
-            shared_segments: sysv::load(&mut images),
+            shared_segments,
             is_big_endian: images.big_endian(),
         };
         let mut findings = images.findings;
@@ -154,21 +164,14 @@ impl Model {
         (model, findings)
     }
 
-    /// What is behind a mapping as `/proc/PID/maps` names it; see [`Files::mapping_name`], which does not know the keys of SysV segments.
-    pub fn mapping_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
-        match mapping.kind {
-            MappingKind::SysV => self.segment_name(mapping),
-            _ => self.files.mapping_name(mapping),
-        }
+    /// Whether a process is one of the dump's, not left over of another. A pre-dump does not list its processes, and a broken list leaves some out.
+    pub fn has_lived(&self, pid: Pid) -> bool {
+        self.is_pre_dump || !self.processes.is_whole() || self.processes.get(pid).is_some()
     }
 
-    /// `/SYSV` and the key in hexadecimal.
-    fn segment_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
-        let segment = u32::try_from(mapping.shmid).ok().and_then(|id| self.shared_segments.get(&id));
-        match segment {
-            Some(segment) => format!("/SYSV{:08x} (deleted)", segment.key).into_bytes().into(),
-            None => Cow::Borrowed(b"[unknown SysV segment]"),
-        }
+    /// What is behind a mapping as `/proc/PID/maps` names it; see [`Files::mapping_name`].
+    pub fn mapping_name(&self, mapping: &Mapping) -> Cow<'_, [u8]> {
+        self.files.mapping_name(mapping)
     }
 
     /// The sockets that a process has open, with their descriptors, in the order of its table.
