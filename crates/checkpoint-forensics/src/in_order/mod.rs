@@ -16,7 +16,9 @@ use container_checkpoint::context::Context;
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::FileId;
-use container_checkpoint::memory::{self, AddressSpace, Answered, Memory, Missing, ObjectId, Question, Want};
+use container_checkpoint::memory::{
+    self, AddressSpace, Answered, Memory, Missing, ObjectId, PlainPages, PlainPart, Question, Want,
+};
 
 use early::Early;
 use pieces::{Piece, What};
@@ -172,13 +174,34 @@ pub fn read(
     }
 }
 
+/// A page image that lies at hand.
+enum AtHand<'a> {
+    Plain(Bytes),
+    Packed(PlainPages<'a>),
+}
+
+impl AtHand<'_> {
+    /// Hands over the plain bytes from an offset on; ends where the image ends early, or can't be read.
+    fn visit(&mut self, range: Range<u64>, sink: &mut dyn FnMut(PlainPart<'_>) -> ControlFlow<()>) {
+        // A source that fails in the middle is cut short there.
+        let _ = match self {
+            Self::Plain(bytes) => bytes.visit(range, &mut |bytes| sink(PlainPart::Bytes(bytes))),
+            Self::Packed(pages) => pages.visit(range, sink),
+        };
+    }
+}
+
 /// A page image's bytes, where they can be had at any offset.
-fn at_hand(source: Source<'_>, object: usize) -> Option<Bytes> {
+fn at_hand(source: Source<'_>, object: usize) -> Option<AtHand<'_>> {
     let object = source.memory.objects.get(object)?;
     let owner = *source.memory.ancestry.get(object.ancestor)?;
     let index = source.case.evidence(owner).index();
     let files = source.case.dump(owner).image_files(index);
-    index.member(files.member(object.image.as_bytes())?).body.at_hand()
+    let bytes = index.member(files.member(object.image.as_bytes())?).body.at_hand()?;
+    Some(match &object.packing {
+        Some(packing) => AtHand::Packed(PlainPages::new(packing, bytes)),
+        None => AtHand::Plain(bytes),
+    })
 }
 
 /// Hands over pieces in order; a question to what only goes by.
@@ -186,7 +209,7 @@ struct Reader<'a> {
     pieces: Vec<Piece>,
     /// By the number of a want: the piece.
     wanted: Vec<usize>,
-    at_hand: Vec<Option<Bytes>>,
+    at_hand: Vec<Option<AtHand<'a>>>,
     context: &'a Context,
     /// The piece whose turn it is, and how much of it was handed over.
     next: usize,
@@ -207,7 +230,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(
         pieces: Vec<Piece>,
-        at_hand: Vec<Option<Bytes>>,
+        at_hand: Vec<Option<AtHand<'a>>>,
         context: &'a Context,
         early: Early,
         sink: &'a mut dyn Sink,
@@ -280,13 +303,19 @@ impl<'a> Reader<'a> {
     }
 
     fn read_at_hand(&mut self, piece: Piece, object: ObjectId, offset: u64) -> Result<(), Error> {
-        let Some(bytes) = self.at_hand.get(object.0 as usize).cloned().flatten() else { return Ok(()) };
+        let Some(mut image) = self.at_hand.get_mut(object.0 as usize).and_then(Option::take) else {
+            return Ok(());
+        };
         let mut result = Ok(());
-        // A source that fails in the middle is cut short there.
-        let _ = bytes.visit(offset..offset.saturating_add(piece.len), &mut |bytes| {
-            result = self.hand(piece, Part::Bytes(bytes));
+        image.visit(offset..offset.saturating_add(piece.len), &mut |part| {
+            let part = match part {
+                PlainPart::Bytes(bytes) => Part::Bytes(bytes),
+                PlainPart::Broken(len) => Part::Absent(len, Absence::Missing(Missing::BrokenBlock)),
+            };
+            result = self.hand(piece, part);
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
+        self.at_hand[object.0 as usize] = Some(image);
         result?;
         if self.wanted.is_empty() {
             self.handed += piece.len;

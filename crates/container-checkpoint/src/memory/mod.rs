@@ -19,7 +19,7 @@ mod visit;
 
 pub use backing::{Backing, Piece};
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
-pub use packing::Packing;
+pub use packing::{Packing, PlainPages, PlainPart};
 pub use parents::ancestry;
 pub use question::{Answered, Beside, Question, answer, answer_beside};
 pub use ride::Ride;

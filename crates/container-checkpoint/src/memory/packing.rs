@@ -5,12 +5,14 @@
 use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 
-use criu_images::pagemap::{Form, Pagemap, Piece};
+use criu_images::pagemap::{Form, Pagemap, Piece, Pieces};
 
 use crate::evidence::Bytes;
 
 /// How much of plain pages is read at a time, in bytes.
 const CHUNK: u64 = 256 << 10;
+/// So many pieces are walked over from the nearest place that is known.
+const MARK_EVERY: usize = 64;
 
 /// How the pages of one image are packed, as its pagemap says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +60,33 @@ impl Packing {
         })
     }
 
+    /// The plain bytes that can't be had where ranges of the file, which ascend, are holes: whole pages, and all of a block of which a part is gone, since
+    /// zeros in it may be unpacked to something.
+    pub(super) fn lost_in(&self, holes: &[Range<u64>]) -> Vec<Range<u64>> {
+        let mut lost: Vec<Range<u64>> = Vec::new();
+        let mut next = 0;
+        for (start, piece) in self.pieces() {
+            let stored = piece.offset..piece.offset.saturating_add(piece.stored);
+            while holes.get(next).is_some_and(|hole| hole.end <= stored.start) {
+                next += 1;
+            }
+            for hole in holes[next..].iter().take_while(|hole| hole.start < stored.end) {
+                let range = if piece.form == Form::Plain {
+                    let from = hole.start.saturating_sub(stored.start) / self.page_size * self.page_size;
+                    let to = (hole.end.min(stored.end) - stored.start).next_multiple_of(self.page_size);
+                    start + from..start + to.min(piece.length)
+                } else {
+                    start..start + piece.length
+                };
+                match lost.last_mut() {
+                    Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                    _ => lost.push(range),
+                }
+            }
+        }
+        lost
+    }
+
     /// Walks over the pages. `wants` is asked of each piece in turn whether its plain bytes are wanted; those are unpacked and given to `take`, the others
     /// not even read. Ends where the image ends early. Pieces that can't be unpacked are returned: a sink is never given bytes that stand in for them.
     pub(super) fn visit(
@@ -100,6 +129,102 @@ impl Packing {
             }
         }
         Ok(broken)
+    }
+}
+
+/// The plain bytes of a packed image that lies at hand, at any offset.
+#[derive(Debug)]
+pub struct PlainPages<'p> {
+    bytes: Bytes,
+    /// Where every [`MARK_EVERY`]th piece begins: the offset of its plain bytes, the walk that comes to it next.
+    marks: Vec<(u64, Pieces<'p>)>,
+    /// The block that was unpacked last; `None` of it when that failed.
+    block: Option<(u64, Option<Vec<u8>>)>,
+}
+
+/// A part of a packed image's plain bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainPart<'a> {
+    /// The bytes.
+    Bytes(&'a [u8]),
+    /// So many of them can't be unpacked.
+    Broken(u64),
+}
+
+impl<'p> PlainPages<'p> {
+    /// The pages of an image in a file.
+    pub fn new(packing: &'p Packing, bytes: Bytes) -> Self {
+        let mut marks = Vec::new();
+        let mut pieces = packing.pagemap.pieces(packing.page_size);
+        let mut at = 0u64;
+        for number in 0.. {
+            let here = pieces.clone();
+            let Some(Ok(piece)) = pieces.next() else { break };
+            if number % MARK_EVERY == 0 {
+                marks.push((at, here));
+            }
+            let Some(end) = at.checked_add(piece.length) else { break };
+            at = end;
+        }
+        Self { bytes, marks, block: None }
+    }
+
+    /// Hands over the bytes of a range in order; ends where the file ends early.
+    ///
+    /// # Errors
+    /// When the file can't be read.
+    pub fn visit(
+        &mut self,
+        range: Range<u64>,
+        sink: &mut dyn FnMut(PlainPart<'_>) -> ControlFlow<()>,
+    ) -> io::Result<()> {
+        let behind = self.marks.partition_point(|(start, _)| *start <= range.start);
+        let Some((mut at, pieces)) = behind.checked_sub(1).map(|mark| self.marks[mark].clone()) else {
+            return Ok(());
+        };
+        let mut raw = Vec::new();
+        for piece in pieces.map_while(Result::ok) {
+            let start = at;
+            let Some(end) = start.checked_add(piece.length) else { break };
+            at = end;
+            let part = range.start.max(start)..range.end.min(end);
+            if start >= range.end {
+                break;
+            }
+            if part.is_empty() {
+                continue;
+            }
+            let inside = part.start - start..part.end - start;
+            if piece.form == Form::Plain {
+                let mut done = inside.start;
+                while done < inside.end {
+                    let len = CHUNK.min(inside.end - done);
+                    let is_whole = (&self.bytes).read(piece.offset + done, len, &mut raw)?;
+                    if sink(PlainPart::Bytes(&raw)).is_break() || !is_whole {
+                        return Ok(());
+                    }
+                    done += len;
+                }
+                continue;
+            }
+            if self.block.as_ref().is_none_or(|(known, _)| *known != start) {
+                if !(&self.bytes).read(piece.offset, piece.stored, &mut raw)? {
+                    return Ok(());
+                }
+                let mut plain = Vec::new();
+                let unpacked = piece.unpack(&raw, &mut plain).is_ok();
+                self.block = Some((start, unpacked.then_some(plain)));
+            }
+            let part = match self.block.as_ref().and_then(|(_, plain)| plain.as_deref()) {
+                // A block is at most some MiB.
+                Some(plain) => plain.get(inside.start as usize..inside.end as usize).map(PlainPart::Bytes),
+                None => Some(PlainPart::Broken(inside.end - inside.start)),
+            };
+            if part.is_none_or(|part| sink(part).is_break()) {
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 }
 
