@@ -20,9 +20,11 @@ use crate::present::cell::Cell;
 use crate::present::json::text_fields;
 use crate::present::table::{Column, Table};
 use crate::present::text::Text;
+use crate::present::whole_file::refuse_evidence;
 use crate::session::{Outcome, Session, document};
 
 pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], directory: &Path) -> Outcome {
+    refuse_evidence(directory, args.evidence.names())?;
     session.end_cleanly_on_signals()?;
     let case = session.open(&args.evidence);
     let chosen = session.chosen(&case, &args.evidence);
