@@ -53,6 +53,10 @@ pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], direct
         answer.recovered.iter().for_each(|recovered| add_gaps(recovered, &mut findings));
         findings.settle();
         session.tell(checkpoint, &findings);
+        for recovered in answer.recovered.iter().filter(|recovered| recovered.sha256.is_none()) {
+            let why = format!(": not hashed, since nearly all of its {} bytes are holes", recovered.len);
+            session.ui.note(Text::name(&recovered.path).and(why));
+        }
         for NotThere { what, why } in &answer.not_there {
             session.ui.answer(Answer::NotFound);
             session.ui.warning(Text::own("not there: ").and_evidence(what).and(": ").and_evidence(why));
