@@ -151,7 +151,8 @@ pub fn read(
 ) -> Result<Findings, Error> {
     let Source { case, id, memory, space } = source;
     let at_hand = (0..memory.objects.len()).map(|object| at_hand(source, object)).collect();
-    let mut reader = Reader::new(pieces::pieces(space, ranges), at_hand, context, Early::new(keep), sink);
+    let mut reader =
+        Reader::new(pieces::pieces(memory, space, ranges), at_hand, context, Early::new(keep), sink);
     reader.advance();
     if reader.error.is_none() && !reader.is_done() {
         let known = &memory.findings;
@@ -274,7 +275,12 @@ impl<'a> Reader<'a> {
                 What::Image(object, offset) => self.read_at_hand(piece, object, offset),
                 What::Zeros => self.hand(piece, Part::Zeros(piece.len)),
                 What::Reserved => self.hand(piece, Part::Reserved(piece.len)),
-                What::Absent(why) => self.hand(piece, Part::Absent(piece.len, why)),
+                What::Absent(why) => {
+                    if why == Absence::CutShort {
+                        self.count_cut(piece.at, piece.len);
+                    }
+                    self.hand(piece, Part::Absent(piece.len, why))
+                }
             };
             if let Err(error) = result {
                 self.error = Some(error);
@@ -324,8 +330,7 @@ impl<'a> Reader<'a> {
         if self.done < piece.len {
             self.cut_short(piece);
             let missing = piece.len - self.done;
-            let (bytes, _) = self.cut.get_or_insert((0, piece.at + self.done));
-            *bytes += missing;
+            self.count_cut(piece.at + self.done, missing);
             self.done = piece.len;
         }
         Ok(())
@@ -341,6 +346,11 @@ impl<'a> Reader<'a> {
             self.hand(piece, Part::Bytes(&bytes))?;
         }
         Ok(())
+    }
+
+    fn count_cut(&mut self, at: u64, len: u64) {
+        let (bytes, _) = self.cut.get_or_insert((0, at));
+        *bytes = bytes.saturating_add(len);
     }
 
     fn cut_short(&mut self, piece: Piece) {

@@ -11,6 +11,8 @@ use crate::evidence::Bytes;
 
 /// How much of plain pages is read at a time, in bytes.
 const CHUNK: u64 = 256 << 10;
+/// The most zeros that blocks of no bytes may stand for, in bytes: as with holes, nobody has the time for more, and a byte can claim 4 MiB of them.
+const ZEROS_MAX: u64 = 256 << 30;
 /// So many pieces are walked over from the nearest place that is known.
 const MARK_EVERY: usize = 64;
 
@@ -38,9 +40,18 @@ impl Packing {
     /// How far it can be followed, and what is wrong there.
     pub(super) fn sound(&self) -> (Sound, Option<String>) {
         let mut sound = Sound { run: 0, bytes: 0 };
+        let mut zeros = 0u64;
         for piece in self.pagemap.pieces(self.page_size) {
             match piece {
                 Ok(piece) => {
+                    zeros += if piece.form == Form::Zero { piece.length } else { 0 };
+                    if zeros > ZEROS_MAX {
+                        let why = format!(
+                            "entry {}: more than {ZEROS_MAX} bytes of zeros are claimed by blocks of none",
+                            piece.run + 1
+                        );
+                        return (sound, Some(why));
+                    }
                     let start = self.pagemap.runs[piece.run].vaddr;
                     sound = Sound { run: piece.run, bytes: piece.vaddr - start + piece.length };
                 }
@@ -58,6 +69,19 @@ impl Packing {
             *at = at.checked_add(piece.length)?;
             Some((start, piece))
         })
+    }
+
+    /// Where the plain bytes end of which the packed ones are in the first `len` bytes of the file.
+    pub(super) fn end(&self, len: u64) -> u64 {
+        let mut end = 0;
+        for (start, piece) in self.pieces() {
+            if piece.offset.saturating_add(piece.stored) > len {
+                let there = if piece.form == Form::Plain { len.saturating_sub(piece.offset) } else { 0 };
+                return start + there;
+            }
+            end = start + piece.length;
+        }
+        end
     }
 
     /// The plain bytes that can't be had where ranges of the file, which ascend, are holes: whole pages, and all of a block of which a part is gone, since
