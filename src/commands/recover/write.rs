@@ -61,16 +61,22 @@ pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], direct
             session.ui.answer(Answer::NotFound);
             session.ui.warning(Text::own("not there: ").and_evidence(what).and(": ").and_evidence(why));
         }
+        for NotThere { what, why } in &answer.too_large {
+            session.ui.error(Text::own("not written: ").and_evidence(what).and(": ").and_evidence(why));
+        }
         match args.format {
             Format::Table => print(session, &answer.recovered)?,
             Format::Json => {
                 let mut map = Map::new();
                 map.insert("recovered".into(), answer.recovered.iter().map(json_of).collect());
-                map.insert("not_there".into(), answer.not_there.iter().map(not_there_json).collect());
+                map.insert(
+                    "not_there".into(),
+                    answer.not_there.iter().chain(&answer.too_large).map(not_there_json).collect(),
+                );
                 documents.push(document(checkpoint, map, &findings));
             }
         }
-        if answer.recovered.is_empty() && answer.not_there.is_empty() {
+        if answer.recovered.is_empty() && answer.not_there.is_empty() && answer.too_large.is_empty() {
             session.ui.note(Text::evidence(checkpoint.full_name()).and(": nothing of that kind to recover"));
         }
     }

@@ -360,14 +360,14 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
     nowhere
         .extend(work.absent.iter().filter(|(target, _)| is_told(target)).map(|(_, absent)| absent.clone()));
     let recovered = work.complete(&mut dropped)?;
-    nowhere.append(&mut work.too_large);
     let kept: HashSet<usize> = (0..work.outputs.len())
         .filter(|number| !dropped.contains(number))
         .map(|number| work.outputs[number].file)
         .collect();
+    let too_large = std::mem::take(&mut work.too_large);
     work.files.persist(false, |file| kept.contains(&file))?;
     findings.settle();
-    Ok(Answer { recovered, not_there: nowhere, findings })
+    Ok(Answer { recovered, not_there: nowhere, too_large, findings })
 }
 
 /// What is wrong with the members that were wanted, or may have held what was wanted.
