@@ -54,6 +54,11 @@ pub struct DumpArgs {
 }
 
 impl EvidenceArgs {
+    /// All that is read, parents too.
+    pub fn names(&self) -> impl Iterator<Item = &OsString> {
+        self.evidence.iter().chain(&self.dumps.parent)
+    }
+
     /// Whether one evidence is given, and nothing chooses among its dumps: then it has one, or the command asks for a choice.
     pub fn names_one_dump(&self) -> bool {
         matches!(self.evidence.as_slice(), [name] if !self.dumps.all_dumps && Locator::parse(name).selector.is_none())

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::grep::places;
-use crate::support::archives::{corpus, testdata};
+use crate::support::archives::{corpus, testdata, unpacked};
 use crate::support::program::{Ran, coldcase};
 use crate::support::tar_bytes::{BLOCK, headers};
 
@@ -263,4 +263,48 @@ fn images_of_every_kind_with_wrong_bytes_break_nothing() {
     let archive = crate::support::archives::plain(testdata("kitchen.tar.zst"));
     let rounds = if corpus().is_some() { 200 } else { 32 };
     with_wrong_bytes(&archive, 4711, rounds, &all_but_pages(&archive));
+}
+
+/// What a pagemap places in a page image that is not there, or not so long, is not in the dump.
+#[test]
+fn pages_that_no_image_holds_are_not_captured() {
+    for kept in [None, Some(4096), Some(0)] {
+        let directory = unpacked(testdata("tiny-criu.tar"));
+        let top = directory.path().join("tiny-criu");
+        let pages = top.join("pages-2.img");
+        let whole = fs::read(&pages).unwrap();
+        fs::remove_file(&pages).unwrap();
+        if let Some(len) = kept {
+            fs::write(&pages, &whole[..len]).unwrap();
+        }
+        let evidence = top.to_str().unwrap();
+        let ran = coldcase(&["maps", "--format=json", evidence]).run().ends_with(3);
+        let maps: Value = serde_json::from_str(ran.text()).unwrap();
+        let total = &maps[0]["processes"][0]["total"];
+        let of = |source: &str| total["sources"][source].as_u64().unwrap_or_default();
+        let stored = of("own");
+        assert!(stored <= kept.unwrap_or_default() as u64, "{total}");
+        assert!(of("missing") > 64 << 10 && !total["missing"].as_array().unwrap().is_empty(), "{total}");
+        let sources = total["sources"].as_object().unwrap();
+        let sum: u64 = sources.values().map(|bytes| bytes.as_u64().unwrap()).sum();
+        assert_eq!(total["size"].as_u64(), Some(sum));
+        coldcase(&["memparse", evidence]).run().ends_with(3);
+        coldcase(&["memparse", "-p", "390", evidence]).run().ends_with(3);
+    }
+}
+
+/// A run of 128 TiB asks for no more memory or time than what is there of it.
+#[test]
+fn a_run_may_claim_terabytes() {
+    let directory = unpacked(testdata("tiny-criu.tar"));
+    let top = directory.path().join("tiny-criu");
+    // A head, pages_id 1; an entry: vaddr 0x10000, no pages by the old field, present, 2^35 pages.
+    let pagemap = b"\x19\x43\x56\x54\x25\x40\x08\x56\x02\0\0\0\x08\x01\
+        \x0f\0\0\0\x08\x80\x80\x04\x10\0\x20\x04\x28\x80\x80\x80\x80\x80\x01";
+    fs::write(top.join("pagemap-390.img"), pagemap).unwrap();
+    let evidence = top.to_str().unwrap();
+    let start = std::time::Instant::now();
+    let ran = coldcase(&["memparse", "-p", "390", evidence]).run().ends_with(3);
+    assert!(ran.text().contains("NEEDLE_SHA"), "{}", ran.told());
+    assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
 }

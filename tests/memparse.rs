@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -259,6 +260,44 @@ fn a_file_has_every_row_is_private_and_is_not_replaced() {
     assert_eq!(bytes.len() % 4096, 0);
     assert!(bytes.windows(16).any(|window| window == b"NEEDLE_ARGV_31c7"));
     assert_eq!(fs::read_dir(&directory).unwrap().count(), 1);
+}
+
+/// By whatever name the evidence is given, and whatever is asked.
+#[test]
+fn evidence_is_never_written_over_or_into() {
+    let directory = TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let (archive, parent, inside) =
+        (path("tiny.tar"), path("parent.tar"), path("dir/checkpoint/pages-1.img"));
+    let link = path("link.tar");
+    fs::copy(testdata("tiny.tar"), &archive).unwrap();
+    fs::copy(testdata("tiny.tar"), &parent).unwrap();
+    fs::hard_link(&archive, &link).unwrap();
+    let whole = path("dir");
+    tar::Archive::new(fs::File::open(&archive).unwrap()).unpack(&whole).unwrap();
+    let images = fs::read(&inside).unwrap();
+    let new = path("dir/new");
+    let located = format!("{archive}//checkpoint");
+    for (evidence, output) in [
+        (&[archive.as_str()][..], &archive),
+        (&[&located], &archive),
+        (&["--parent", &parent, &archive], &parent),
+        (&[&archive], &link),
+        (&[&whole], &inside),
+        (&[&whole], &new),
+    ] {
+        let ran = memparse(&[&["-p", "1", "--raw", "--force", "-o", output], evidence].concat()).ends_with(2);
+        assert!(ran.stderr.contains("evidence"), "{}", ran.told());
+    }
+    coldcase(&["memparse", "-p", "1", "--raw", "--force", "-o", &archive, "-"])
+        .redirected_from(&archive)
+        .run()
+        .ends_with(2);
+    for output in [&whole, &new] {
+        coldcase(&["recover", "--all", "-o", output, &whole]).run().ends_with(2);
+    }
+    assert!(fs::read(&archive).unwrap() == fs::read(testdata("tiny.tar")).unwrap());
+    assert!(fs::read(&inside).unwrap() == images && !Path::new(&new).exists());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Pages that CRIU 4.3 packed: questions to memory are answered as if they were plain.
 
 use std::fs;
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use serde_json::Value;
@@ -68,6 +69,52 @@ fn packed_pages_give_the_cores_and_command_lines_of_plain_ones() {
     }
 }
 
+/// All bytes of a process.
+fn raw(pid: &str, evidence: &str) -> Ran {
+    coldcase(&["memparse", "--raw", "-p", pid, evidence]).raw().run()
+}
+
+/// Of a directory, bytes are read where they lie; that they are packed there must not show.
+#[test]
+fn packed_pages_are_dumped_as_plain_ones() {
+    for name in PACKED {
+        let (packed, plain) = packed_and_plain(name);
+        let archive = testdata(&format!("images/{name}.tar.zst"));
+        for pid in ["57", "60", "61"] {
+            let expected = raw(pid, path(&plain)).ends_with(0).stdout;
+            assert!(expected.len() > 100 << 10, "{name}, {pid}: only {} bytes", expected.len());
+            for evidence in [path(&packed), archive.as_str()] {
+                assert!(raw(pid, evidence).ends_with(0).stdout == expected, "{evidence}, {pid}");
+            }
+        }
+    }
+}
+
+/// A hole in a packed page image where pages stand as they are is no page of zeros.
+#[test]
+fn holes_in_packed_images_are_not_known() {
+    let (packed, plain) = packed_and_plain("compressed-region");
+    let described =
+        coldcase(&["crit", "show", &format!("{}/pages-3.img", path(&packed))]).run().text().to_owned();
+    let described: Value = serde_json::from_str(&described).unwrap();
+    let is_plain = |entry: &&Value| entry["form"] == "plain" && entry["offset"] == 8192;
+    let block = described["entries"].as_array().unwrap().iter().find(is_plain).unwrap();
+    let start = u64::from_str_radix(block["vaddr"].as_str().unwrap().trim_start_matches("0x"), 16).unwrap();
+    let pages = packed.path().join("pages-3.img");
+    let bytes = fs::read(&pages).unwrap();
+    fs::remove_file(&pages).unwrap();
+    let file = fs::File::create(&pages).unwrap();
+    file.write_all_at(&bytes[..8192], 0).unwrap();
+    file.write_all_at(&bytes[12288..], 12288).unwrap();
+    drop(file);
+
+    let range = format!("--range={start:x}-{:x}", start + 8192);
+    let of = |evidence: &str| coldcase(&["memparse", "--raw", "-p57", &range, evidence]).raw().run();
+    let whole = of(path(&plain)).ends_with(0).stdout;
+    assert_eq!(whole.len(), 8192);
+    assert!(of(path(&packed)).ends_with(3).stdout == whole[4096..], "a page that is a hole is given");
+}
+
 /// The part of a tree that shows processes.
 fn processes(tree: &str) -> &str {
     &tree[tree.find("Process tree").unwrap()..]
@@ -123,6 +170,13 @@ fn a_broken_block_costs_its_own_pages_alone() {
     let directory = TempDir::new().unwrap();
     let ran = words(&archive(packed.path(), &directory)).ends_with(0);
     assert_eq!(ran.records().records.iter().map(place).collect::<Vec<_>>(), left);
+    // The bytes around it are all there.
+    let around = format!("--range={:x}-{:x}", start - 4096, start + 8192);
+    let of = |evidence: &str| coldcase(&["memparse", "--raw", "-p57", &around, evidence]).raw().run();
+    let mut whole = of(path(&plain)).ends_with(0).stdout;
+    let before = whole.len() - 8192;
+    whole.drain(before..before + 4096);
+    assert!(of(path(&packed)).ends_with(3).stdout == whole);
     // A question that has only the broken block to answer it is not answered.
     let range = format!("--range={start:x}-{:x}", start + 4096);
     coldcase(&["grep", "--pid=57", &range, "[a-z]{5,}", path(&packed)]).run().ends_with(3);

@@ -406,3 +406,44 @@ fn evidence_that_goes_by_once_needs_a_place_to_be_kept() {
     // A list needs one pass only.
     coldcase(&["recover", "-"]).fed(packed).run().ends_with(0).quietly();
 }
+
+/// What is there and does not fit is a failure, and nothing that the evidence lacks.
+#[test]
+fn a_file_that_the_file_system_does_not_take_is_not_said_to_be_absent() {
+    let directory = TempDir::new().unwrap();
+    let output = directory.path().join("out");
+    let script = "ulimit -f 1000; exec \"$@\"";
+    let ran = std::process::Command::new("bash")
+        .args([
+            "-c",
+            script,
+            "bash",
+            env!("CARGO_BIN_EXE_coldcase"),
+            "recover",
+            "--ghost",
+            "6",
+            "--ghost",
+            "5",
+        ])
+        .arg("-o")
+        .arg(&output)
+        .arg(testdata("kitchen.tar.zst"))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("not written: /var/tmp/ghost-sparse.bin"), "{stderr}");
+    assert_eq!(fs::read_dir(&output).unwrap().count(), 1, "the other one is written");
+}
+
+/// The list has an order of its own, not that of an archive's members.
+#[test]
+fn a_directory_and_its_archive_have_the_same_list() {
+    let archive = testdata("criu-features.tar.zst");
+    let directory = unpacked(&archive);
+    let list = |evidence: &str| {
+        let ran = coldcase(&["recover", "--format=json", evidence]).run().ends_with(0);
+        ran.text().replace(evidence, "-")
+    };
+    assert_eq!(list(&archive), list(directory.path().to_str().unwrap()));
+}

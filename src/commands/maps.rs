@@ -5,7 +5,7 @@ use clap::Args;
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{self, AddressSpace, Answered, Memory, Selection};
+use container_checkpoint::memory::{self, AddressSpace, Answered, Memory, Missing, Selection};
 use container_checkpoint::model::{Mapping, Model};
 use serde_json::{Map, Value, json};
 
@@ -151,6 +151,16 @@ fn gather<'c>(
         if !mappings.is_empty() {
             let command = model.processes.get(space.pid).and_then(|process| process.command.known().cloned());
             processes.push(Process { pid: space.pid, command, page_size: space.page_size, mappings });
+        }
+    }
+    // Who read the pages told of it.
+    for process in processes.iter().filter(|_| zeros.is_none()) {
+        let (_, total) = process.total();
+        for why in [Missing::CutShort, Missing::NoPageImage] {
+            if let Some(bytes) = total.missing.get(&why) {
+                let why = format!("{bytes} bytes are {}", why.why());
+                findings.gap("stored pages", format!("pid {}", process.pid), why);
+            }
         }
     }
     for pid in selection.pids.iter().filter(|pid| memory.space(**pid).is_none()) {

@@ -42,7 +42,7 @@ pub fn run(session: &Session<'_>, args: &UnpackArgs) -> Outcome {
             bail!("the archive is not written to a terminal");
         }
         let mut out = session.ui.stdout();
-        let unpacked = unpack_showing_progress(session, evidence, &mut out)?;
+        let unpacked = unpack_showing_progress(session, evidence, &mut out, true)?;
         out.flush()?;
         for (name, hash) in
             [(evidence, unpacked.packed.sha256_text()), (Path::new("-"), unpacked.plain.sha256_text())]
@@ -52,10 +52,10 @@ pub fn run(session: &Session<'_>, args: &UnpackArgs) -> Outcome {
         tell(session, evidence, &unpacked);
         return Ok(());
     }
-    refuse_evidence(&args.output, [evidence].into_iter())?;
+    refuse_evidence(&args.output, [&args.evidence].into_iter())?;
     session.end_cleanly_on_signals()?;
     let mut out = WholeFile::begin(&args.output, args.force)?;
-    let unpacked = unpack_showing_progress(session, evidence, &mut out)?;
+    let unpacked = unpack_showing_progress(session, evidence, &mut out, false)?;
     out.finish()?;
     session.ui.line(Text::own(unpacked.packed.sha256_text()).and("  ").and(Text::name(evidence)))?;
     session.ui.line(Text::own(unpacked.plain.sha256_text()).and("  ").and(Text::name(&args.output)))?;
@@ -63,7 +63,13 @@ pub fn run(session: &Session<'_>, args: &UnpackArgs) -> Outcome {
     Ok(())
 }
 
-fn unpack_showing_progress(session: &Session<'_>, evidence: &Path, out: &mut dyn Write) -> Result<Unpacked> {
+/// `is_stream` says that what was written can't be taken back.
+fn unpack_showing_progress(
+    session: &Session<'_>,
+    evidence: &Path,
+    out: &mut dyn Write,
+    is_stream: bool,
+) -> Result<Unpacked> {
     let progress = session.ui.progress(Text::name(evidence));
     let context = Context { progress: Arc::new(progress.callback()), ..session.context.clone() };
     let unpacked = unpack(evidence, &context, out);
@@ -73,7 +79,11 @@ fn unpack_showing_progress(session: &Session<'_>, evidence: &Path, out: &mut dyn
             Err(error).hint("give it to the other commands as it is")
         }
         Err(error @ container_checkpoint::error::Error::Read { .. }) => Err(error)
-            .context("nothing is written, since it would not be whole")
+            .context(if is_stream {
+                "what was written is not whole"
+            } else {
+                "nothing is written, since it would not be whole"
+            })
             .hint("the other commands answer from what stands before the damage"),
         unpacked => Ok(unpacked?),
     }

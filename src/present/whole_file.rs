@@ -1,10 +1,14 @@
 //! A file that is written whole or not at all, for its owner's eyes only: it may hold the memory of the victim.
 
+use std::ffi::OsString;
 use std::fs::{File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
+use container_checkpoint::naming::Locator;
 use tempfile::NamedTempFile;
 
 use super::hint::WithHint as _;
@@ -97,14 +101,38 @@ impl Write for WholeFile {
     }
 }
 
-/// Nothing may be written over what it was made from, whatever is asked.
+/// Nothing may be written over what it was made from, nor beside it in a directory that is evidence, whatever is asked.
 ///
 /// # Errors
-/// When `path` is one of the evidences.
-pub fn refuse_evidence<'a>(path: &Path, mut evidence: impl Iterator<Item = &'a Path>) -> Result<()> {
-    let Ok(target) = path.canonicalize() else { return Ok(()) };
-    if evidence.any(|evidence| evidence.canonicalize().is_ok_and(|evidence| evidence == target)) {
-        bail!("{} is the evidence itself", path.display());
+/// When `path` is one of the evidences, by whatever name, or is inside one.
+pub fn refuse_evidence<'a>(path: &Path, names: impl Iterator<Item = &'a OsString>) -> Result<()> {
+    // What is not there yet is where its directory is.
+    let target = path.canonicalize().or_else(|_| {
+        let directory = directory_of(path).canonicalize()?;
+        Ok::<_, io::Error>(path.file_name().map_or_else(|| directory.clone(), |name| directory.join(name)))
+    });
+    let Ok(target) = target else { return Ok(()) };
+    let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+    let existing =
+        target.metadata().ok().filter(|metadata| metadata.is_file() || metadata.is_dir()).map(identity);
+    for name in names {
+        let evidence = Locator::parse(name).path;
+        let metadata = if evidence == Path::new("-") {
+            io::stdin().as_fd().try_clone_to_owned().and_then(|stdin| File::from(stdin).metadata())
+        } else {
+            evidence.metadata()
+        };
+        let Ok(metadata) = metadata else { continue };
+        let is_inside = metadata.is_dir()
+            && evidence
+                .canonicalize()
+                .is_ok_and(|evidence| target != evidence && target.starts_with(evidence));
+        if is_inside {
+            bail!("{} is inside the evidence, to which nothing is written", path.display());
+        }
+        if existing.is_some_and(|existing| existing == identity(metadata)) {
+            bail!("{} is the evidence itself", path.display());
+        }
     }
     Ok(())
 }

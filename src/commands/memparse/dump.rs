@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Result, bail};
@@ -124,7 +124,7 @@ impl Dumped<'_> {
         match &self.args.output {
             Some(path) => {
                 self.session.end_cleanly_on_signals()?;
-                refuse_evidence(path, self.args.evidence.evidence.iter().map(Path::new))?;
+                refuse_evidence(path, self.args.evidence.names())?;
                 let mut file = WholeFile::begin(path, self.args.force)?;
                 let directory = file.directory().to_owned();
                 let absences = self.write_to(&mut file, false, Some(directory))?;

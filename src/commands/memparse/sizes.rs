@@ -17,6 +17,12 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs) -> Outcome {
         let memory = Memory::of(&case, checkpoint.id());
         let (model, mut findings) = checkpoint.model();
         findings.extend(memory.findings.clone());
+        for space in &memory.spaces {
+            for (why, bytes) in memory.short_of(space) {
+                let why = format!("{bytes} bytes are {}", why.why());
+                findings.gap("stored pages", format!("pid {}", space.pid), why);
+            }
+        }
         findings.extend(checkpoint.evidence_findings().clone());
         findings.settle();
         session.tell(&checkpoint, &findings);

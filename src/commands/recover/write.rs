@@ -21,9 +21,11 @@ use crate::present::cell::Cell;
 use crate::present::json::text_fields;
 use crate::present::table::{Column, Table};
 use crate::present::text::Text;
+use crate::present::whole_file::refuse_evidence;
 use crate::session::{Outcome, Session, document};
 
 pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], directory: &Path) -> Outcome {
+    refuse_evidence(directory, args.evidence.names())?;
     session.end_cleanly_on_signals()?;
     let case = session.open(&args.evidence);
     let chosen = session.chosen(&case, &args.evidence);
@@ -52,20 +54,30 @@ pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], direct
         answer.recovered.iter().for_each(|recovered| add_gaps(recovered, &mut findings));
         findings.settle();
         session.tell(checkpoint, &findings);
+        for recovered in answer.recovered.iter().filter(|recovered| recovered.sha256.is_none()) {
+            let why = format!(": not hashed, since nearly all of its {} bytes are holes", recovered.len);
+            session.ui.note(Text::name(&recovered.path).and(why));
+        }
         for NotThere { what, why } in &answer.not_there {
             session.ui.answer(Answer::NotFound);
             session.ui.warning(Text::own("not there: ").and_evidence(what).and(": ").and_evidence(why));
+        }
+        for NotThere { what, why } in &answer.too_large {
+            session.ui.error(Text::own("not written: ").and_evidence(what).and(": ").and_evidence(why));
         }
         match args.format {
             Format::Table => print(session, &answer.recovered)?,
             Format::Json => {
                 let mut map = Map::new();
                 map.insert("recovered".into(), answer.recovered.iter().map(json_of).collect());
-                map.insert("not_there".into(), answer.not_there.iter().map(not_there_json).collect());
+                map.insert(
+                    "not_there".into(),
+                    answer.not_there.iter().chain(&answer.too_large).map(not_there_json).collect(),
+                );
                 documents.push(document(checkpoint, map, &findings));
             }
         }
-        if answer.recovered.is_empty() && answer.not_there.is_empty() {
+        if answer.recovered.is_empty() && answer.not_there.is_empty() && answer.too_large.is_empty() {
             session.ui.note(Text::evidence(checkpoint.full_name()).and(": nothing of that kind to recover"));
         }
     }

@@ -139,6 +139,15 @@ pub fn account(memory: &Memory, space: &AddressSpace, mapping: &Mapping) -> Acco
         match piece.backing {
             Backing::Stored(place) => {
                 let is_own = own.has(start);
+                let mut len = len;
+                if let Place::Image(object, offset) = place {
+                    let (there, why) = memory.present(object, offset, len);
+                    account.add(Source::Missing, len - there);
+                    if there < len {
+                        *account.missing.entry(why).or_default() += len - there;
+                    }
+                    len = there;
+                }
                 let source = source_of(memory, place, is_own);
                 account.add(source, len);
                 if let Place::Missing(why) = place

@@ -16,7 +16,9 @@ use container_checkpoint::context::Context;
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::FileId;
-use container_checkpoint::memory::{self, AddressSpace, Answered, Memory, Missing, ObjectId, Question, Want};
+use container_checkpoint::memory::{
+    self, AddressSpace, Answered, Memory, Missing, ObjectId, PlainPages, PlainPart, Question, Want,
+};
 
 use early::Early;
 use pieces::{Piece, What};
@@ -149,7 +151,8 @@ pub fn read(
 ) -> Result<Findings, Error> {
     let Source { case, id, memory, space } = source;
     let at_hand = (0..memory.objects.len()).map(|object| at_hand(source, object)).collect();
-    let mut reader = Reader::new(pieces::pieces(space, ranges), at_hand, context, Early::new(keep), sink);
+    let mut reader =
+        Reader::new(pieces::pieces(memory, space, ranges), at_hand, context, Early::new(keep), sink);
     reader.advance();
     if reader.error.is_none() && !reader.is_done() {
         let known = &memory.findings;
@@ -172,13 +175,34 @@ pub fn read(
     }
 }
 
+/// A page image that lies at hand.
+enum AtHand<'a> {
+    Plain(Bytes),
+    Packed(PlainPages<'a>),
+}
+
+impl AtHand<'_> {
+    /// Hands over the plain bytes from an offset on; ends where the image ends early, or can't be read.
+    fn visit(&mut self, range: Range<u64>, sink: &mut dyn FnMut(PlainPart<'_>) -> ControlFlow<()>) {
+        // A source that fails in the middle is cut short there.
+        let _ = match self {
+            Self::Plain(bytes) => bytes.visit(range, &mut |bytes| sink(PlainPart::Bytes(bytes))),
+            Self::Packed(pages) => pages.visit(range, sink),
+        };
+    }
+}
+
 /// A page image's bytes, where they can be had at any offset.
-fn at_hand(source: Source<'_>, object: usize) -> Option<Bytes> {
+fn at_hand(source: Source<'_>, object: usize) -> Option<AtHand<'_>> {
     let object = source.memory.objects.get(object)?;
     let owner = *source.memory.ancestry.get(object.ancestor)?;
     let index = source.case.evidence(owner).index();
     let files = source.case.dump(owner).image_files(index);
-    index.member(files.member(object.image.as_bytes())?).body.at_hand()
+    let bytes = index.member(files.member(object.image.as_bytes())?).body.at_hand()?;
+    Some(match &object.packing {
+        Some(packing) => AtHand::Packed(PlainPages::new(packing, bytes)),
+        None => AtHand::Plain(bytes),
+    })
 }
 
 /// Hands over pieces in order; a question to what only goes by.
@@ -186,7 +210,7 @@ struct Reader<'a> {
     pieces: Vec<Piece>,
     /// By the number of a want: the piece.
     wanted: Vec<usize>,
-    at_hand: Vec<Option<Bytes>>,
+    at_hand: Vec<Option<AtHand<'a>>>,
     context: &'a Context,
     /// The piece whose turn it is, and how much of it was handed over.
     next: usize,
@@ -207,7 +231,7 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn new(
         pieces: Vec<Piece>,
-        at_hand: Vec<Option<Bytes>>,
+        at_hand: Vec<Option<AtHand<'a>>>,
         context: &'a Context,
         early: Early,
         sink: &'a mut dyn Sink,
@@ -251,7 +275,12 @@ impl<'a> Reader<'a> {
                 What::Image(object, offset) => self.read_at_hand(piece, object, offset),
                 What::Zeros => self.hand(piece, Part::Zeros(piece.len)),
                 What::Reserved => self.hand(piece, Part::Reserved(piece.len)),
-                What::Absent(why) => self.hand(piece, Part::Absent(piece.len, why)),
+                What::Absent(why) => {
+                    if why == Absence::CutShort {
+                        self.count_cut(piece.at, piece.len);
+                    }
+                    self.hand(piece, Part::Absent(piece.len, why))
+                }
             };
             if let Err(error) = result {
                 self.error = Some(error);
@@ -280,13 +309,19 @@ impl<'a> Reader<'a> {
     }
 
     fn read_at_hand(&mut self, piece: Piece, object: ObjectId, offset: u64) -> Result<(), Error> {
-        let Some(bytes) = self.at_hand.get(object.0 as usize).cloned().flatten() else { return Ok(()) };
+        let Some(mut image) = self.at_hand.get_mut(object.0 as usize).and_then(Option::take) else {
+            return Ok(());
+        };
         let mut result = Ok(());
-        // A source that fails in the middle is cut short there.
-        let _ = bytes.visit(offset..offset.saturating_add(piece.len), &mut |bytes| {
-            result = self.hand(piece, Part::Bytes(bytes));
+        image.visit(offset..offset.saturating_add(piece.len), &mut |part| {
+            let part = match part {
+                PlainPart::Bytes(bytes) => Part::Bytes(bytes),
+                PlainPart::Broken(len) => Part::Absent(len, Absence::Missing(Missing::BrokenBlock)),
+            };
+            result = self.hand(piece, part);
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
+        self.at_hand[object.0 as usize] = Some(image);
         result?;
         if self.wanted.is_empty() {
             self.handed += piece.len;
@@ -295,8 +330,7 @@ impl<'a> Reader<'a> {
         if self.done < piece.len {
             self.cut_short(piece);
             let missing = piece.len - self.done;
-            let (bytes, _) = self.cut.get_or_insert((0, piece.at + self.done));
-            *bytes += missing;
+            self.count_cut(piece.at + self.done, missing);
             self.done = piece.len;
         }
         Ok(())
@@ -312,6 +346,11 @@ impl<'a> Reader<'a> {
             self.hand(piece, Part::Bytes(&bytes))?;
         }
         Ok(())
+    }
+
+    fn count_cut(&mut self, at: u64, len: u64) {
+        let (bytes, _) = self.cut.get_or_insert((0, at));
+        *bytes = bytes.saturating_add(len);
     }
 
     fn cut_short(&mut self, piece: Piece) {

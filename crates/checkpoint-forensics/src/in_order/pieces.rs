@@ -3,12 +3,14 @@
 use std::ops::Range;
 
 use container_checkpoint::ids::VirtualAddress;
-use container_checkpoint::memory::{AddressSpace, Backing, ObjectId, Place};
+use container_checkpoint::memory::{AddressSpace, Backing, Memory, Missing, ObjectId, Place};
 
 use super::Absence;
 
-/// The longest piece of stored bytes: what comes early is kept piece by piece.
+/// The longest piece of stored bytes, unless there are too many: what comes early is kept piece by piece.
 const LONGEST: u64 = 1 << 20;
+/// So many such pieces there are at most: a pagemap of some bytes can claim terabytes.
+const MOST: u64 = 1 << 16;
 
 /// A piece of memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,12 +37,21 @@ pub(super) enum What {
 }
 
 /// The pieces of ranges that ascend and are disjoint.
-pub(super) fn pieces(space: &AddressSpace, ranges: &[Range<u64>]) -> Vec<Piece> {
+pub(super) fn pieces(memory: &Memory, space: &AddressSpace, ranges: &[Range<u64>]) -> Vec<Piece> {
     let mut pieces = Vec::new();
+    let stored = ranges.iter().flat_map(|range| space.stored.within(range.clone()));
+    let stored = stored.fold(0u64, |sum, extent| sum.saturating_add(extent.len));
+    let longest = (stored / MOST).max(LONGEST) / LONGEST * LONGEST;
     for located in ranges.iter().flat_map(|range| space.locate(range.clone())) {
         let what = match located.backing {
             Backing::Stored(Place::Image(object, offset)) => {
-                cut(located.start.0, located.len, object, offset, &mut pieces);
+                let (there, why) = memory.present(object, offset, located.len);
+                cut(located.start.0, there, object, offset, longest, &mut pieces);
+                let why = if why == Missing::CutShort { Absence::CutShort } else { Absence::Missing(why) };
+                if there < located.len {
+                    let (at, len) = (located.start.0 + there, located.len - there);
+                    pieces.push(Piece { at, len, what: What::Absent(why) });
+                }
                 continue;
             }
             Backing::Stored(Place::Missing(why)) => What::Absent(Absence::Missing(why)),
@@ -56,9 +67,9 @@ pub(super) fn pieces(space: &AddressSpace, ranges: &[Range<u64>]) -> Vec<Piece> 
     pieces
 }
 
-fn cut(mut at: u64, mut len: u64, object: ObjectId, mut offset: u64, pieces: &mut Vec<Piece>) {
+fn cut(mut at: u64, mut len: u64, object: ObjectId, mut offset: u64, longest: u64, pieces: &mut Vec<Piece>) {
     while len > 0 {
-        let part = len.min(LONGEST);
+        let part = len.min(longest);
         pieces.push(Piece { at, len: part, what: What::Image(object, offset) });
         at += part;
         offset += part;

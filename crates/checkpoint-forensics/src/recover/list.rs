@@ -70,9 +70,19 @@ pub fn list<'m>(
         findings.extend(part.findings);
     }
     all.extend(linked(subject));
-    all.sort_by_key(|candidate| candidate.origin);
+    // The order in which an archive has them is no order of theirs.
+    all.sort_by(|a, b| order(a).cmp(&order(b)));
     findings.settle();
     Ok((all, findings))
+}
+
+fn order(candidate: &Candidate) -> (Origin, u64, &[u8]) {
+    let number = match candidate.choice {
+        Choice::Ghost(id) => id.into(),
+        Choice::Shared(id) => id,
+        _ => u64::MAX,
+    };
+    (candidate.origin, number, &candidate.member)
 }
 
 fn candidate(store: &Store, contents: &Contents, facts: &Facts) -> Option<Candidate> {

@@ -127,6 +127,8 @@ pub struct Answer {
     pub recovered: Vec<Recovered>,
     /// What can't be had at all, in the order in which it was asked for.
     pub not_there: Vec<NotThere>,
+    /// What is there and could not be written, since the file system takes no file so large.
+    pub too_large: Vec<NotThere>,
     /// What is wrong with the places that it was looked for in.
     pub findings: Findings,
 }

@@ -1,6 +1,6 @@
 //! Names of files that are written: made here, of a few letters of the evidence's name at most.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use container_checkpoint::evidence::split_path;
 
@@ -9,20 +9,25 @@ const TAKEN_MAX: usize = 64;
 
 /// Names that were given in one directory.
 #[derive(Debug, Default)]
-pub(super) struct Names(HashSet<String>);
+pub(super) struct Names {
+    given: HashSet<String>,
+    /// How often a name was asked for: evidence may hold a million files of one name.
+    counts: HashMap<String, u64>,
+}
 
 impl Names {
     /// A name that was not given yet: what is plain of the last component of `title`, then `id`, which is ours.
     pub(super) fn give(&mut self, title: Option<&[u8]>, id: &str) -> String {
         let base = title.map(plain).unwrap_or_default();
         let name = if base.is_empty() { id.to_owned() } else { format!("{base}.{id}") };
-        let mut unique = name.clone();
-        let mut count = 1;
-        while !self.0.insert(unique.clone()) {
-            count += 1;
-            unique = format!("{name}-{count}");
+        let count = self.counts.entry(name.clone()).or_default();
+        loop {
+            *count += 1;
+            let unique = if *count == 1 { name.clone() } else { format!("{name}-{count}") };
+            if self.given.insert(unique.clone()) {
+                return unique;
+            }
         }
-        unique
     }
 }
 
@@ -43,6 +48,14 @@ fn plain(title: &[u8]) -> String {
 mod tests {
     use super::*;
 
+    /// Looking for a free name anew each time took minutes.
+    #[test]
+    fn a_name_may_be_asked_for_often() {
+        let mut names = Names::default();
+        let last = (0..300_000).map(|_| names.give(Some(b"/x"), "pipe-7")).last();
+        assert_eq!(last.as_deref(), Some("x.pipe-7-300000"));
+    }
+
     #[test]
     fn nothing_of_the_evidence_leads_anywhere() {
         let mut names = Names::default();
@@ -61,5 +74,7 @@ mod tests {
         }
         assert_eq!(names.give(Some(&[b'a'; 500]), "pipe-1").len(), TAKEN_MAX + 7);
         assert_eq!(names.give(None, "pipe-1"), "pipe-1");
+        assert_eq!(names.give(None, "pipe-1-2"), "pipe-1-2");
+        assert_eq!(names.give(None, "pipe-1"), "pipe-1-3");
     }
 }

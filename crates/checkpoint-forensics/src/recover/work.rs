@@ -22,7 +22,7 @@ use crate::stores::{
 
 /// How much is written or hashed at once, in bytes.
 const STEP: usize = 256 << 10;
-/// The most zeros that are hashed, in bytes: a number of eight bytes can claim them.
+/// The most zeros that are hashed, of all files together, in bytes: a number of eight bytes can claim them.
 const ZEROS_HASHED_MAX: u64 = 16 << 30;
 
 /// A file that is being written.
@@ -168,6 +168,7 @@ impl Work<'_> {
     /// Gives the files their lengths and hashes.
     fn complete(&mut self, dropped: &mut HashSet<usize>) -> Result<Vec<Recovered>, Error> {
         let mut recovered = Vec::new();
+        let mut zeros_left = ZEROS_HASHED_MAX;
         for (number, output) in self.outputs.iter_mut().enumerate() {
             if dropped.contains(&number) {
                 continue;
@@ -184,10 +185,11 @@ impl Work<'_> {
                 self.too_large.push(NotThere { what, why });
                 continue;
             }
-            let sha256 = if len.saturating_sub(output.came) > ZEROS_HASHED_MAX {
-                None
-            } else {
-                Some(hash(&mut self.files, output.file, len, self.subject)?)
+            let left = zeros_left.checked_sub(len.saturating_sub(output.came));
+            zeros_left = left.unwrap_or(zeros_left);
+            let sha256 = match left {
+                Some(_) => Some(hash(&mut self.files, output.file, len, self.subject)?),
+                None => None,
             };
             let mut lacks = std::mem::take(&mut output.contents.lacks);
             lacks.sort_by_key(|lack| lack.range.start);
@@ -334,14 +336,15 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
         .collect();
     // A queue in which nothing waited is no file.
     let is_empty = |output: &Output| output.origin == Origin::Queue && output.contents.len == 0;
-    for number in (0..work.outputs.len()).filter(|&number| is_empty(&work.outputs[number])) {
-        dropped.insert(number);
-        if let Some(target) = &work.outputs[number].target
-            && !work.outputs.iter().any(|other| other.target.as_ref() == Some(target) && !is_empty(other))
-        {
-            work.met.remove(target);
-        }
+    let (empty, filled): (Vec<usize>, Vec<usize>) =
+        (0..work.outputs.len()).partition(|&number| is_empty(&work.outputs[number]));
+    let with_bytes: HashSet<&Target> =
+        filled.iter().filter_map(|&number| work.outputs[number].target.as_ref()).collect();
+    let without = empty.iter().filter_map(|&number| work.outputs[number].target.as_ref());
+    for target in without.filter(|target| !with_bytes.contains(target)) {
+        work.met.remove(target);
     }
+    dropped.extend(empty);
     let has_pages = |path: &[u8]| {
         let pages = work.outputs.iter().filter(|output| output.origin == Origin::MappedPages);
         pages.into_iter().any(|output| output.title.as_deref() == Some(path))
@@ -357,14 +360,14 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
     nowhere
         .extend(work.absent.iter().filter(|(target, _)| is_told(target)).map(|(_, absent)| absent.clone()));
     let recovered = work.complete(&mut dropped)?;
-    nowhere.append(&mut work.too_large);
     let kept: HashSet<usize> = (0..work.outputs.len())
         .filter(|number| !dropped.contains(number))
         .map(|number| work.outputs[number].file)
         .collect();
+    let too_large = std::mem::take(&mut work.too_large);
     work.files.persist(false, |file| kept.contains(&file))?;
     findings.settle();
-    Ok(Answer { recovered, not_there: nowhere, findings })
+    Ok(Answer { recovered, not_there: nowhere, too_large, findings })
 }
 
 /// What is wrong with the members that were wanted, or may have held what was wanted.

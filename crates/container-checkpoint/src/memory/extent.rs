@@ -46,6 +46,8 @@ pub enum Missing {
     BehindDamage,
     /// The page image named by the pagemap is not in the evidence.
     NoPageImage,
+    /// The page image ends before them.
+    CutShort,
 }
 
 impl Missing {
@@ -59,7 +61,8 @@ impl Missing {
             Self::BrokenBlock => "in packed blocks that can't be unpacked",
             Self::Hole => "holes in the page image: zeros, or pages punched out for a younger dump",
             Self::BehindDamage => "behind an entry of the pagemap that can't be true",
-            Self::NoPageImage => "the page image is not in the evidence",
+            Self::NoPageImage => "in a page image that is not in the evidence, or nearly all holes",
+            Self::CutShort => "behind the end of the page image",
         }
     }
 }

@@ -38,16 +38,18 @@ pub(super) fn mark(case: &Case, id: DumpId, memory: &mut Memory) {
     }
 }
 
-/// The whole pages that are holes in a page image, if there are some.
+/// The whole pages that are holes in a page image, if there are some, by their offset among the plain pages.
 fn holes_of(case: &Case, memory: &Memory, object: &Object) -> Option<Vec<Range<u64>>> {
-    // In a packed image, offsets are not those of the file; a block that is a hole can't be unpacked.
-    let (owner, member) = memory.page_image(case, object).filter(|_| object.packing.is_none())?;
+    let (owner, member) = memory.page_image(case, object)?;
     let member = case.evidence(owner).index().member(member);
     // Nobody reads an image that is nearly all holes.
     if member.holes == 0 || !member.can_be_read() {
         return None;
     }
-    let holes: Vec<_> = member.hole_ranges().into_iter().filter_map(pages).collect();
+    let mut holes: Vec<_> = member.hole_ranges().into_iter().filter_map(pages).collect();
+    if let Some(packing) = &object.packing {
+        holes = packing.lost_in(&holes);
+    }
     (!holes.is_empty()).then_some(holes)
 }
 

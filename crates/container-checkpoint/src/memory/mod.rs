@@ -19,7 +19,7 @@ mod visit;
 
 pub use backing::{Backing, Piece};
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
-pub use packing::Packing;
+pub use packing::{Packing, PlainPages, PlainPart};
 pub use parents::ancestry;
 pub use question::{Answered, Beside, Question, answer, answer_beside, ridden};
 pub use ride::Ride;
@@ -29,11 +29,11 @@ pub use space::AddressSpace;
 pub use stored::{Stored, StoredExtents};
 pub use visit::Want;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::case::{Case, DumpId};
-use crate::evidence::MemberId;
+use crate::evidence::{MemberId, MemberKind};
 use crate::files::FileSet;
 use crate::gap::Findings;
 use crate::model::{Files, files_of};
@@ -58,6 +58,8 @@ pub struct Memory {
     pub findings: Findings,
     /// Whether any page is said to be in a parent image.
     pub names_parent: bool,
+    /// Where the plain pages of each object end, `None` where its image can't be read. Shorter than the objects where that is not known.
+    ends: Vec<Option<u64>>,
 }
 
 /// A page image.
@@ -99,6 +101,7 @@ impl Memory {
             memory.findings.note("a stale parent link", "parent", format!("{why} (it points to '{link}')"));
         }
         memory.ancestry = ancestry;
+        memory.ends = memory.objects.iter().map(|object| memory.end_of(case, object)).collect();
         holes::mark(case, id, &mut memory);
         memory
     }
@@ -111,7 +114,16 @@ impl Memory {
             chain.first().map_or_else(Default::default, |dump| space::all(dump.files, &files, &mut pagemaps));
         let Pagemaps { objects, mut findings, names_parent, .. } = pagemaps;
         findings.settle();
-        Self { spaces, shared, files, objects, ancestry: Vec::new(), findings, names_parent }
+        Self {
+            spaces,
+            shared,
+            files,
+            objects,
+            ancestry: Vec::new(),
+            findings,
+            names_parent,
+            ends: Vec::new(),
+        }
     }
 
     /// Whether another one has the same bytes at the same addresses in the same images: an answer from one is an answer from the other.
@@ -129,6 +141,40 @@ impl Memory {
         let owner = *self.ancestry.get(object.ancestor)?;
         let files = case.dump(owner).image_files(case.evidence(owner).index());
         Some((owner, files.member(object.image.as_bytes())?))
+    }
+
+    /// Where the plain pages of an object end, as far as its image is there.
+    fn end_of(&self, case: &Case, object: &Object) -> Option<u64> {
+        let (owner, member) = self.page_image(case, object)?;
+        let member = case.evidence(owner).index().member(member);
+        if !matches!(member.kind, MemberKind::File | MemberKind::HardLink) || !member.can_be_read() {
+            return None;
+        }
+        let len = member.body.at_hand().map_or(member.size, |bytes| bytes.len().min(member.size));
+        Some(object.packing.as_ref().map_or(len, |packing| packing.end(len)))
+    }
+
+    /// How many bytes of a page image are there, of `len` from an offset on, and what the others are. What only goes by may still end before what its header says.
+    pub fn present(&self, object: ObjectId, offset: u64, len: u64) -> (u64, Missing) {
+        match self.ends.get(object.0 as usize) {
+            None => (len, Missing::CutShort),
+            Some(None) => (0, Missing::NoPageImage),
+            Some(Some(end)) => (end.saturating_sub(offset).min(len), Missing::CutShort),
+        }
+    }
+
+    /// How many bytes that pagemaps place in page images are not in these, by reason, of those that a space sees.
+    pub fn short_of(&self, space: &AddressSpace) -> BTreeMap<Missing, u64> {
+        let mut short = BTreeMap::new();
+        for extent in &space.stored {
+            let Place::Image(object, offset) = extent.place else { continue };
+            let (there, why) = self.present(object, offset, extent.len);
+            if there < extent.len {
+                let bytes: &mut u64 = short.entry(why).or_default();
+                *bytes = bytes.saturating_add(extent.len - there);
+            }
+        }
+        short
     }
 
     /// How a page image is packed, if it is one of the packed ones.

@@ -1,6 +1,6 @@
 //! A root file system in an image or archive: layers of files, the upper ones over the lower.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,9 +10,7 @@ use super::{Found, RootFile};
 use crate::context::Context;
 use crate::dump::find_through_layers;
 use crate::error::Result;
-use crate::evidence::{
-    Bytes, Evidence, Index, LayerId, Member, MemberId, MemberKind, Nobody, Passenger, split_path,
-};
+use crate::evidence::{Bytes, Evidence, Index, LayerId, Member, MemberId, MemberKind, Nobody, Passenger};
 use crate::gap::Findings;
 use crate::oci;
 
@@ -22,8 +20,8 @@ pub(super) struct Layers {
     evidence: Evidence,
     /// Uppermost first.
     layers: Vec<LayerId>,
-    /// Directories that hold something and have no member of their own, as some archives leave them out.
-    implied: HashSet<Vec<u8>>,
+    /// All members by path: a directory that holds something may have no member of its own, as some archives leave them out.
+    by_path: Vec<MemberId>,
 }
 
 /// Paths as asked for and as resolved, by the member that has the contents.
@@ -33,8 +31,11 @@ impl Layers {
     pub(super) fn open(path: &Path, context: &Context) -> Result<Self> {
         let evidence = Evidence::open(path, context, &mut Nobody)?;
         let layers = layers_of_first_image(evidence.index());
-        let implied = implied_directories(evidence.index(), &layers);
-        Ok(Self { evidence, layers, implied })
+        let index = evidence.index();
+        let of_layers = index.members().filter(|(_, layer, _)| layers.contains(layer));
+        let mut by_path: Vec<MemberId> = of_layers.map(|(id, ..)| id).collect();
+        by_path.sort_by(|a, b| index.member(*a).path.cmp(&index.member(*b).path));
+        Ok(Self { evidence, layers, by_path })
     }
 
     pub(super) fn files(&self, paths: &[Vec<u8>], most: u64, context: &Context) -> Result<Found> {
@@ -69,10 +70,18 @@ impl Layers {
         Ok(found)
     }
 
+    /// Whether a path is a directory above some member.
+    fn holds_something(&self, path: &[u8]) -> bool {
+        let index = self.evidence.index();
+        let inside = [path, b"/"].concat();
+        let behind = self.by_path.partition_point(|id| *index.member(*id).path < *inside);
+        self.by_path.get(behind).is_some_and(|id| index.member(*id).path.starts_with(&inside))
+    }
+
     fn look(&self, path: &[u8]) -> Option<Node> {
         let index = self.evidence.index();
         let Some(id) = find_through_layers(index, &self.layers, path) else {
-            return self.implied.contains(path).then_some(Node::Directory);
+            return self.holds_something(path).then_some(Node::Directory);
         };
         let member = index.member(index.resolved(id));
         Some(match (&member.kind, &member.link) {
@@ -82,21 +91,6 @@ impl Layers {
             _ => Node::Other,
         })
     }
-}
-
-/// The directories above members for which there is no member.
-fn implied_directories(index: &Index, layers: &[LayerId]) -> HashSet<Vec<u8>> {
-    let mut implied = HashSet::new();
-    for (_, _, member) in index.members().filter(|(_, layer, _)| layers.contains(layer)) {
-        let mut directory = member.directory();
-        while !directory.is_empty() && find_through_layers(index, layers, directory).is_none() {
-            if !implied.insert(directory.to_vec()) {
-                break;
-            }
-            directory = split_path(directory).0;
-        }
-    }
-    implied
 }
 
 /// The layers of the first image of a layout, uppermost first; of anything else, all there is.

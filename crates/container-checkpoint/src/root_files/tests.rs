@@ -152,3 +152,24 @@ fn files_of_a_stream_are_kept_up_to_a_bound() {
     let kept = found.values().filter(|file| file.is_ok()).count();
     assert_eq!((found.len(), kept), (2, 1));
 }
+
+/// Directories that have no member of their own are known by what is in them. To list each of them took the square of a path's length: gigabytes for this archive.
+#[test]
+fn long_paths_take_no_more_than_their_length() {
+    let top = TempDir::new().unwrap();
+    let mut tar = tar::Builder::new(Vec::new());
+    for number in 0..500 {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        let path = format!("{number}/{}x", "d/".repeat(2000));
+        tar.append_data(&mut header, path, &b"x"[..]).unwrap();
+    }
+    let path = top.path().join("root.tar");
+    fs::write(&path, tar.into_inner().unwrap()).unwrap();
+    let context = Context::default();
+    let start = std::time::Instant::now();
+    let root = Root::open(&path, &context).unwrap();
+    let asked = [format!("/77/{}x", "d/".repeat(2000)).into_bytes(), b"/77/d".to_vec()];
+    assert_eq!(root.files(&asked, 1 << 20, &context).unwrap().len(), 1);
+    assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+}
