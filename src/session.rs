@@ -81,6 +81,7 @@ impl<'u> Session<'u> {
             limits,
             threads: options.threads().get(),
             spool: options.spool.clone(),
+            progress: Arc::new(ui.progress_of_passes()),
             ..Context::default()
         };
         Self { ui, context }

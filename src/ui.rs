@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::cli::GlobalOptions;
 use crate::exit::{Answer, Outcome, Status};
 use crate::present::json;
-use crate::present::progress::Progress;
+use crate::present::progress::{Progress, of_each_pass};
 use crate::present::sink::Sink;
 use crate::present::style::Palette;
 use crate::present::table::Table;
@@ -129,6 +129,11 @@ impl Ui {
     #[must_use]
     pub fn progress(&self, label: impl Into<Text>) -> Progress {
         Progress::new(self.screen.as_ref(), label.into())
+    }
+
+    /// Progress of passes over evidence that was opened before.
+    pub fn progress_of_passes(&self) -> impl Fn(u64, Option<u64>) + Send + Sync + 'static {
+        of_each_pass(self.screen.clone(), "reading again")
     }
 
     /// Remembers the answer for the exit status.

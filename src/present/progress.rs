@@ -1,6 +1,6 @@
 //! Progress on a terminal: bytes read, of how many, how fast.
 
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -44,6 +44,28 @@ impl Progress {
             if let Some(work) = work.as_deref() {
                 work.advance(done, total);
             }
+        }
+    }
+}
+
+/// A function for a library to call that shows one piece of work after another, each with a bar of its own: a piece begins when something is done and ends when all of it is.
+pub fn of_each_pass(
+    screen: Option<MultiProgress>,
+    label: &'static str,
+) -> impl Fn(u64, Option<u64>) + Send + Sync + 'static {
+    let current: Mutex<Option<Progress>> = Mutex::new(None);
+    move |done, total| {
+        if screen.is_none() {
+            return;
+        }
+        let mut current = current.lock().unwrap_or_else(PoisonError::into_inner);
+        if total.is_some_and(|total| done >= total) {
+            *current = None;
+            return;
+        }
+        let progress = current.get_or_insert_with(|| Progress::new(screen.as_ref(), Text::own(label)));
+        if let Some(work) = progress.work.as_deref() {
+            work.advance(done, total);
         }
     }
 }
@@ -96,6 +118,15 @@ mod tests {
 
     fn hidden_screen() -> MultiProgress {
         MultiProgress::with_draw_target(ProgressDrawTarget::hidden())
+    }
+
+    #[test]
+    fn each_pass_has_a_bar_that_goes_when_it_ends() {
+        let told = of_each_pass(Some(hidden_screen()), "reading again");
+        for _ in 0..2 {
+            (0..=10).for_each(|done| told(done, Some(10)));
+        }
+        of_each_pass(None, "nothing is shown")(1, None);
     }
 
     #[test]

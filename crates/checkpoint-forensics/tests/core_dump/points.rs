@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::compare::{LAYOUT, Pair, VALUES, differs};
 use super::corpus::range;
-use super::evidence::{Opened, corpus};
+use super::evidence::{Opened, corpus, unpack, unpacked};
 use super::reader::{Core, Segment};
 
 /// Case and its processes; the cores of a case with several have the pid in their names.
@@ -72,28 +72,11 @@ const VALUES_ALLOWED: [Allowed; 2] = [
 
 /// The container's files, with those of single cases over them.
 fn sysroot(cases: &std::path::Path) -> (tempfile::TempDir, Root) {
-    let directory = tempfile::tempdir().unwrap();
-    let unpack = |archive: &std::path::Path, below: Option<&str>| {
-        let packed = std::fs::File::open(archive).unwrap();
-        let mut archive = tar::Archive::new(zstd::Decoder::new(packed).unwrap());
-        for entry in archive.entries().unwrap() {
-            let mut entry = entry.unwrap();
-            let path = entry.path().unwrap().into_owned();
-            let path = match below {
-                Some(below) => path.strip_prefix(below).map(std::path::Path::to_owned).ok(),
-                None => Some(path.strip_prefix("sysroot").unwrap_or(&path).to_owned()),
-            };
-            let Some(path) = path.filter(|path| path.components().next().is_some()) else { continue };
-            if let Some(parent) = path.parent() {
-                std::fs::create_dir_all(directory.path().join(parent)).unwrap();
-            }
-            entry.unpack(directory.path().join(path)).unwrap();
-        }
-    };
-    unpack(&cases.join("sysroot.tar.zst"), None);
+    let directory = unpacked(&cases.join("sysroot.tar.zst"));
     for (case, below) in [("03-shm", "files"), ("07-amx", "sysroot-extra"), ("08-compat32", "sysroot-extra")]
     {
-        unpack(&cases.join(format!("{case}.tar.zst")), Some(&format!("{case}/{below}")));
+        let opened = Opened::new(&[&cases.join(format!("{case}.tar.zst"))]);
+        unpack(&opened, &format!("{case}/{below}/"), directory.path());
     }
     let root = Root::open(directory.path(), &Context::default()).unwrap();
     (directory, root)
