@@ -294,7 +294,10 @@ fn evidence_is_never_written_over_or_into() {
         .run()
         .ends_with(2);
     for output in [&whole, &new] {
-        coldcase(&["recover", "--all", "-o", output, &whole]).run().ends_with(2);
+        for command in [&["recover", "--all"][..], &["coredump"], &["rootfs", "extract"]] {
+            let ran = coldcase(&[command, &["-o", output, &whole]].concat()).run().ends_with(2);
+            assert!(ran.stderr.contains("evidence"), "{}", ran.told());
+        }
     }
     assert!(fs::read(&archive).unwrap() == fs::read(testdata("tiny.tar")).unwrap());
     assert!(fs::read(&inside).unwrap() == images && !Path::new(&new).exists());

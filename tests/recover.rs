@@ -353,7 +353,8 @@ fn lying_lengths_cost_themselves_alone() {
     assert_eq!(out.bytes("ghost-6"), b"small");
     let disordered = out.bytes("ghost-4");
     assert_eq!((disordered.len(), &disordered[50..53]), (100, &b"abc"[..]));
-    assert!(matches!(out.ran.status, 1 | 3), "{}", out.ran.told());
+    // Two are too large for any file system.
+    assert_eq!(out.ran.status, 2, "{}", out.ran.told());
     assert!(!out.names().contains(&"ghost-1".to_owned()), "{}", out.ran.told());
 }
 

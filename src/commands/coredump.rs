@@ -21,6 +21,7 @@ use crate::present::bytes::size_text;
 use crate::present::cell::Cell;
 use crate::present::table::{Column, Table};
 use crate::present::text::Text;
+use crate::present::whole_file::refuse_evidence;
 use crate::session::{EvidenceArgs, Outcome, Session};
 
 /// Write ELF cores of the processes, for gdb and other debuggers
@@ -107,6 +108,7 @@ impl From<FillName> for Fill {
 const ELF_FILES_KEPT: u64 = 64 << 20;
 
 pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
+    refuse_evidence(&args.output, args.evidence.names())?;
     session.end_cleanly_on_signals()?;
     let options = Options {
         directory: args.output.clone(),

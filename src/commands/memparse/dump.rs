@@ -211,7 +211,7 @@ impl Dumped<'_> {
                 ui.note(place().and(format_args!(": left out: {what}: {}", why.why())));
             }
             if why == Absence::Missing(Missing::ParentNotGiven) {
-                ui.hint("give the parent dump as a further EVIDENCE");
+                ui.hint("give the parent dump with --parent");
             }
         }
     }

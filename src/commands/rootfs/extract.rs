@@ -10,6 +10,7 @@ use super::{OneEvidence, path_bytes, with_changes};
 use crate::exit::Answer;
 use crate::present::bytes::count_text;
 use crate::present::text::Text;
+use crate::present::whole_file::refuse_evidence;
 use crate::session::{Outcome, Session};
 
 /// Write changed files below a directory
@@ -35,6 +36,7 @@ pub struct ExtractArgs {
 }
 
 pub fn run(session: &Session<'_>, args: &ExtractArgs) -> Outcome {
+    refuse_evidence(&args.output, [&args.evidence.evidence].into_iter())?;
     session.end_cleanly_on_signals()?;
     let paths: Vec<Vec<u8>> = args.paths.iter().map(path_bytes).collect();
     let store = args.store.as_ref().map(path_bytes);

@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use container_checkpoint::ids::{FileId, Pid};
-use container_checkpoint::memory::{Backing, Memory, Place, Question, Want};
+use container_checkpoint::memory::{Backing, Memory, Missing, Place, Question, Want};
 use container_checkpoint::model::MappingKind;
 
 use super::target::Target;
@@ -50,10 +50,19 @@ impl<'w, 'a> Pages<'w, 'a> {
         if !has_bytes {
             let what = title.unwrap_or_else(|| format!("memory of process {pid}").into_bytes());
             let why = pieces.first().map_or("the dump has no such memory", |piece| match &piece.what {
-                What::Lack(why) => why,
+                What::Lack(why, _) => why,
                 _ => "",
             });
-            self.work.borrow_mut().not_there(target, what, why.to_owned());
+            let mut work = self.work.borrow_mut();
+            let gap = pieces.iter().find_map(|piece| match piece.what {
+                What::Lack(why, true) => Some(why),
+                _ => None,
+            });
+            // A file that is mapped may be had elsewhere.
+            if let (Some(gap), Target::Memory(..)) = (gap, target) {
+                work.findings.gap("stored pages", format!("pid {pid}"), gap);
+            }
+            work.not_there(target, what, why.to_owned());
             return;
         }
         let mut output = Output::new(origin, id, title);
@@ -75,7 +84,7 @@ impl<'w, 'a> Pages<'w, 'a> {
                     parts.push((from, want));
                 }
                 What::Zero => {}
-                What::Lack(why) => output.contents.lack(from..at, why),
+                What::Lack(why, _) => output.contents.lack(from..at, why),
             }
         }
         output.contents.lack(at..len, "no process has it mapped");
@@ -111,29 +120,43 @@ struct Piece {
 enum What {
     Bytes(Want),
     Zero,
-    Lack(&'static str),
+    /// Why it can't be had, and whether the evidence should have it.
+    Lack(&'static str, bool),
 }
 
 fn range_of(memory: &Memory, pid: Pid, range: &Range<u64>) -> Vec<Piece> {
     let Some(space) = memory.space(pid) else { return Vec::new() };
-    let piece = |piece: container_checkpoint::memory::Piece| Piece {
-        from: piece.start.0 - range.start,
-        len: piece.len,
-        what: match piece.backing {
+    let mut pieces = Vec::new();
+    for located in space.locate(range.clone()) {
+        let (from, len) = (located.start.0 - range.start, located.len);
+        let what = match located.backing {
             Backing::Stored(Place::Image(object, offset)) => {
-                What::Bytes(Want { object, offset, len: piece.len })
+                let (there, why) = memory.present(object, offset, len);
+                if there > 0 {
+                    let what = What::Bytes(Want { object, offset, len: there });
+                    pieces.push(Piece { from, len: there, what });
+                }
+                if there < len {
+                    pieces.push(Piece {
+                        from: from + there,
+                        len: len - there,
+                        what: What::Lack(why.why(), true),
+                    });
+                }
+                continue;
             }
-            Backing::Stored(Place::Missing(missing)) => What::Lack(missing.why()),
+            Backing::Stored(Place::Missing(missing)) => What::Lack(missing.why(), missing != Missing::Lazy),
             Backing::Zero => What::Zero,
             Backing::File(..) => {
-                What::Lack("pages of a file that nobody wrote to: the dump leaves them to the file")
+                What::Lack("pages of a file that nobody wrote to: the dump leaves them to the file", false)
             }
-            Backing::NotCaptured => What::Lack("CRIU never dumps them"),
-            Backing::Unknown => What::Lack("what the images would hold of it can't be told"),
-            Backing::Unmapped => What::Lack("nothing is mapped there"),
-        },
-    };
-    space.locate(range.clone()).into_iter().map(piece).collect()
+            Backing::NotCaptured => What::Lack("CRIU never dumps them", false),
+            Backing::Unknown => What::Lack("what the images would hold of it can't be told", true),
+            Backing::Unmapped => What::Lack("nothing is mapped there", false),
+        };
+        pieces.push(Piece { from, len, what });
+    }
+    pieces
 }
 
 /// A file as a process has it mapped: its length, and its stored pages by their place in the file, each place once.

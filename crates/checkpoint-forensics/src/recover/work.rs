@@ -98,6 +98,8 @@ pub(super) struct Work<'a> {
     met: HashSet<Target>,
     absent: Vec<(Target, NotThere)>,
     too_large: Vec<NotThere>,
+    /// Gaps in what led to no file at all.
+    pub(super) findings: Findings,
     /// What went wrong first; nothing is written any more.
     failure: Option<Error>,
 }
@@ -297,6 +299,7 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
         met: HashSet::new(),
         absent: Vec::new(),
         too_large: Vec::new(),
+        findings: Findings::default(),
         failure: None,
     });
     let make = || Writer { work: &work, targets: &targets, output: None };
@@ -366,6 +369,7 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
         .collect();
     let too_large = std::mem::take(&mut work.too_large);
     work.files.persist(false, |file| kept.contains(&file))?;
+    findings.extend(std::mem::take(&mut work.findings));
     findings.settle();
     Ok(Answer { recovered, not_there: nowhere, too_large, findings })
 }

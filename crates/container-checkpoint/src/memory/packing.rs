@@ -498,4 +498,22 @@ mod tests {
             }
         }
     }
+
+    /// A pagemap of 70 kB that claims 273 GiB.
+    #[test]
+    fn zeros_that_take_no_bytes_are_bounded() {
+        let blocks = 70_000usize;
+        let mut fields = vec![1 << 3 | 2];
+        varint(blocks as u64, &mut fields);
+        fields.resize(fields.len() + blocks, 0);
+        fields.extend([2 << 3, 0, 3 << 3]);
+        varint(1024, &mut fields);
+        let mut image = b"\x19\x43\x56\x54\x25\x40\x08\x56".to_vec();
+        entry(&[(1, 1)], None, &mut image);
+        entry(&[(1, 0x10000), (2, 0), (4, 4), (5, 1024 * blocks as u64)], Some(&fields), &mut image);
+        let packing = Packing { pagemap: Pagemap::parse(&image).unwrap(), page_size: 4096 };
+        let (sound, why) = packing.sound();
+        assert_eq!(sound, Sound { run: 0, bytes: ZEROS_MAX });
+        assert!(why.unwrap().contains("bytes of zeros"));
+    }
 }
