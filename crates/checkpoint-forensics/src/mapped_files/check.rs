@@ -4,10 +4,7 @@ use std::fmt::Write as _;
 
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::model::RegularFile;
-use object::Object as _;
-
-/// The largest file that is looked into for its build id, in bytes.
-const LOOKED_INTO_MAX: u64 = 4 << 30;
+use object::{Object as _, ReadCache};
 
 /// What shows that a file is the one that was mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,13 +30,9 @@ impl Verified {
 
 /// The build id of an ELF file; `None` when it has none, or is no such file.
 pub fn build_id(bytes: &Bytes) -> Option<Vec<u8>> {
-    let mut head = [0; 4];
-    let read = bytes.read_at(0, &mut head).ok()?;
-    if read < head.len() || head != *b"\x7fELF" || bytes.len() > LOOKED_INTO_MAX {
-        return None;
-    }
-    let whole = bytes.to_cow().ok()?;
-    let file = object::File::parse(&*whole).ok()?;
+    // Reads what it looks at, whatever the length.
+    let read = ReadCache::new(bytes.reader());
+    let file = object::File::parse(&read).ok()?;
     file.build_id().ok()?.map(<[u8]>::to_vec)
 }
 

@@ -64,10 +64,12 @@ pub struct Keeper {
     /// `None` while nobody knows what is mapped: then all ELF files are wanted.
     wanted: Option<Rc<BTreeSet<Key>>>,
     room: Room,
-    /// What comes in.
-    bytes: Vec<u8>,
+    /// What comes in; holes take no memory.
+    bytes: Bytes,
     /// There was no room for all of it.
     is_full: bool,
+    /// It begins as ELF files do.
+    is_elf: bool,
     kept: Vec<(Key, Kept)>,
 }
 
@@ -81,7 +83,14 @@ impl Keeper {
 
     /// Keeps all ELF files: for a first pass, in which it is not known yet what is mapped.
     pub fn any_elf(room: &Room) -> Self {
-        Self { wanted: None, room: room.clone(), bytes: Vec::new(), is_full: false, kept: Vec::new() }
+        Self {
+            wanted: None,
+            room: room.clone(),
+            bytes: Bytes::default(),
+            is_full: false,
+            is_elf: false,
+            kept: Vec::new(),
+        }
     }
 
     pub(super) fn into_kept(self) -> Vec<(Key, Kept)> {
@@ -93,42 +102,35 @@ impl Keeper {
         let key = Key::of(store)?;
         self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&key)).then_some(key)
     }
-
-    /// Makes the contents so long, with zeros; false when there is no room.
-    fn grow(&mut self, len: u64) -> bool {
-        let more = len.saturating_sub(self.bytes.len() as u64);
-        if !self.room.take(more) {
-            self.is_full = true;
-            return false;
-        }
-        self.bytes.resize(self.bytes.len() + more as usize, 0);
-        true
-    }
 }
 
 impl Sink for Keeper {
     fn begin(&mut self, store: &Store) -> ControlFlow<()> {
-        (self.bytes, self.is_full) = (Vec::new(), false);
+        (self.bytes, self.is_full, self.is_elf) = (Bytes::default(), false, false);
         if self.key(store).is_some() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     }
 
     fn bytes(&mut self, _: &Store, chunk: Chunk<'_>) -> ControlFlow<()> {
-        let Some(end) = chunk.at.checked_add(chunk.bytes.len() as u64) else { return ControlFlow::Break(()) };
-        if self.wanted.is_none() && chunk.at == 0 && !chunk.bytes.starts_with(ELF) {
+        if chunk.at == 0 {
+            self.is_elf = chunk.bytes.starts_with(ELF);
+        }
+        if self.wanted.is_none() && !self.is_elf {
             return ControlFlow::Break(());
         }
-        // What is left out in between is a hole of the file: zeros.
-        if !self.grow(end) {
+        let (Some(hole), true) =
+            (chunk.at.checked_sub(self.bytes.len()), self.room.take(chunk.bytes.len() as u64))
+        else {
+            self.is_full = true;
             return ControlFlow::Break(());
-        }
-        self.bytes[chunk.at as usize..end as usize].copy_from_slice(chunk.bytes);
+        };
+        self.bytes.push_hole(hole);
+        self.bytes.append(Bytes::new(Arc::new(chunk.bytes.to_vec())));
         ControlFlow::Continue(())
     }
 
     fn end(&mut self, store: &Store, contents: &Contents) {
-        let is_elf = self.is_full || self.bytes.starts_with(ELF);
-        let Some(key) = self.key(store).filter(|_| is_elf || self.wanted.is_some()) else { return };
-        let kept = if self.is_full || !self.grow(contents.len) {
+        let Some(key) = self.key(store).filter(|_| self.is_elf || self.wanted.is_some()) else { return };
+        let kept = if self.is_full {
             Err("the mapped files together are too large to be kept; unpack the archive".to_owned())
         } else if let Some(lack) = contents.lacks.first() {
             Err(format!(
@@ -138,7 +140,8 @@ impl Sink for Keeper {
                 lack.why
             ))
         } else {
-            Ok(Bytes::new(Arc::new(std::mem::take(&mut self.bytes))))
+            self.bytes.push_hole(contents.len.saturating_sub(self.bytes.len()));
+            Ok(std::mem::take(&mut self.bytes))
         };
         self.kept.push((key, kept));
     }

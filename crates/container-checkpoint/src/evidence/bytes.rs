@@ -59,12 +59,12 @@ impl Bytes {
     }
 
     /// Adds a hole at the end.
-    pub(crate) fn push_hole(&mut self, len: u64) {
+    pub fn push_hole(&mut self, len: u64) {
         self.push(len, None);
     }
 
     /// Adds other bytes at the end.
-    pub(crate) fn append(&mut self, other: Self) {
+    pub fn append(&mut self, other: Self) {
         for extent in other.extents {
             self.push(extent.len, extent.from);
         }
