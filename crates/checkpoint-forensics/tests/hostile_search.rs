@@ -455,7 +455,7 @@ fn strings_in(archive: Vec<u8>, coding: Coding, most: usize) -> BTreeSet<(u32, u
     case.add_opened(evidence.unwrap(), Locator::parse("made".as_ref()));
     let mut all = BTreeSet::new();
     let sink = |found: &strings::Found<'_>| {
-        for &(Pid(pid), address) in &found.sightings {
+        for &(Pid(pid), address) in found.sightings {
             let new = all.insert((pid, address.0, found.text.to_vec(), found.is_cut));
             assert!(new, "told twice: {pid} {address}");
         }
