@@ -33,7 +33,9 @@ struct Page {
 #[track_caller]
 fn memory_of(evidence: &[&str], dump: &str) -> BTreeMap<Place, Page> {
     let pattern = format!("(?s-u:.{{{PIECE}}})");
-    let ran = coldcase(&[&["grep", "--format=jsonl", "-C0", &pattern], evidence].concat()).run().ends_with(0);
+    let all = ["grep", "--format=jsonl", "-C0", "--max-matches=1000000", &pattern];
+    let ran = coldcase(&[&all, evidence].concat()).run().ends_with(0);
+    assert!(!ran.messages("gap").iter().any(|gap| gap.contains("--max-matches")), "{}", ran.told());
     let mut pieces: BTreeMap<Place, (Vec<u8>, String)> = BTreeMap::new();
     for record in ran.records().records.iter().filter(|record| dump.is_empty() || record["dump"] == dump) {
         let found = &record["match"];

@@ -306,3 +306,51 @@ fn a_segment_is_chosen_by_the_name_that_is_shown() {
     }
     coldcase(&["grep", "--mapping", "SYSV00000000", "NEEDLE_", &kitchen]).run().ends_with(1);
 }
+
+/// CRIU writes what says where pages are before the pages: one pass is enough for memory and all else, so that the evidence may come through a pipe.
+#[test]
+fn everything_is_searched_while_the_evidence_goes_by_once() {
+    let everywhere = |evidence: &str| {
+        coldcase(&["grep", "--in=all", "--format=jsonl", "NEE(DLE|XMM)_[a-z0-9_]+", evidence])
+    };
+    for name in ["kitchen", "tiny", "redis"] {
+        let archive = testdata(&format!("{name}.tar.zst"));
+        let named = everywhere(&archive).run().quietly().records();
+        let ran = everywhere("-").fed(std::fs::read(&archive).unwrap()).run().quietly();
+        let piped = ran.records();
+        assert_eq!(named.records.len(), piped.records.len(), "{name}");
+        for (named, mut piped) in named.records.into_iter().zip(piped.records) {
+            piped["evidence"] = named["evidence"].clone();
+            assert_eq!(named, piped, "{name}");
+        }
+    }
+    // Pages before their pagemaps take another pass.
+    let bytes = std::fs::read(testdata("criu-features.tar.zst")).unwrap();
+    let ran = everywhere("-").fed(bytes).run().ends_with(2);
+    assert_eq!(ran.messages("error").len(), 1, "{}", ran.told());
+}
+
+#[test]
+fn what_there_is_no_room_for_is_a_gap_and_more_room_can_be_asked_for() {
+    let kitchen = testdata("kitchen.tar.zst");
+    let found = |most: &str| {
+        let arguments = ["grep", "--in=all", "--format=jsonl", "--max-matches", most, "NEEDLE_", &kitchen];
+        coldcase(&arguments).run().ends_with(0).records()
+    };
+    let few = found("50");
+    assert_eq!(few.summary["places"], 50, "shared by memory and stores");
+    assert!(
+        few.gaps[0]["why"].as_str().unwrap().contains("more than 50; raise --max-matches"),
+        "{:?}",
+        few.gaps
+    );
+    let all = found("1000");
+    assert!(all.gaps.is_empty() && all.summary["places"].as_u64() > Some(80), "{}", all.summary);
+    // Without a number, what is kept is bounded by the memory that it takes.
+    let ran = coldcase(&["grep", "-c", "-F", "e", &testdata("counter.tar.zst")]).run().ends_with(0);
+    assert!(
+        ran.messages("gap")[0].contains("fit into 20 MiB of memory; raise --max-matches"),
+        "{}",
+        ran.told()
+    );
+}

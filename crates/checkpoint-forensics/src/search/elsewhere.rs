@@ -145,6 +145,10 @@ impl Sink for StoreSearch {
         chunk.bytes.chunks(size).try_for_each(|piece| self.scan(store, piece, false))
     }
 
+    fn wants_list(&self) -> bool {
+        false
+    }
+
     fn end(&mut self, store: &Store, _: &Contents) {
         let (ControlFlow::Continue(()) | ControlFlow::Break(())) = self.close(store);
     }

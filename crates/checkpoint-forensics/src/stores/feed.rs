@@ -41,7 +41,7 @@ pub(super) enum From<'a> {
 /// What was shown of one member.
 #[derive(Debug)]
 pub struct Part<S> {
-    /// The stores in it, in stored order, and what they hold; all but [`Part::unlisted`].
+    /// The stores in it, in stored order, and what they hold; all but [`Part::unlisted`], or none if [the sink](Sink::wants_list) needs no list.
     pub stores: Vec<(Store, Contents)>,
     /// How many stores were shown and are not listed: as many as there is no room for.
     pub unlisted: u64,
@@ -58,9 +58,12 @@ impl<S: Sink> Part<S> {
         Self { stores: Vec::new(), unlisted: 0, sink, findings: Findings::default(), room: LISTED_MAX }
     }
 
-    /// A store ended: it is listed if there is room.
+    /// A store ended: it is listed if the sink wants that and there is room.
     pub(super) fn end(&mut self, store: Store, contents: Contents) {
         self.sink.end(&store, &contents);
+        if !self.sink.wants_list() {
+            return;
+        }
         let lists = contents.holes.len() * 16 + contents.lacks.len() * 64;
         let size = STORE_SIZE + store.inner.as_ref().map_or(0, |inner| inner.len()) + lists;
         match self.room.checked_sub(size) {

@@ -186,6 +186,11 @@ pub trait Sink {
     /// Bytes of it, ascending. They go on where the ones before ended, or there is a hole, over which nothing is to be joined. `Break` when no more of it is wanted.
     fn bytes(&mut self, store: &Store, chunk: Chunk<'_>) -> std::ops::ControlFlow<()>;
 
+    /// Whether what was shown is to be listed in the [`Part`](super::Part): a sink that needs no list spares its memory.
+    fn wants_list(&self) -> bool {
+        true
+    }
+
     /// It ended.
     fn end(&mut self, store: &Store, contents: &Contents) {
         let _ = (store, contents);
