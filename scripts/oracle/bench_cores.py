@@ -22,10 +22,16 @@ PIECE = 256 << 10
 
 
 def run(command):
-    """Wall and CPU time in seconds, anonymous and resident memory in KiB."""
+    """A command, or a function in a process of its own: wall and CPU time in seconds, anonymous and resident memory in KiB."""
     quiet = [(os.POSIX_SPAWN_OPEN, fd, os.devnull, os.O_RDWR, 0) for fd in (0, 1, 2)]
     start = time.perf_counter()
-    pid = os.posix_spawnp(command[0], command, os.environ, file_actions=quiet)
+    if callable(command):
+        pid = os.fork()
+        if pid == 0:
+            command()
+            os._exit(0)
+    else:
+        pid = os.posix_spawnp(command[0], command, os.environ, file_actions=quiet)
     anonymous, over = [0], threading.Event()
 
     def watch():
@@ -43,12 +49,12 @@ def run(command):
     over.set()
     watcher.join()
     if status:
-        raise RuntimeError(f"{' '.join(command)}: status {status}")
+        raise RuntimeError(f"{command}: status {status}")
     return wall, usage.ru_utime + usage.ru_stime, max(anonymous), usage.ru_maxrss
 
 
 def copy(out, *files):
-    """The yardstick; runs in a process of its own."""
+    """The yardstick."""
     buffer = bytearray(PIECE)
     with open(out, "wb", buffering=0) as target:
         os.posix_fallocate(target.fileno(), 0, sum(map(os.path.getsize, files)))
@@ -79,8 +85,6 @@ def measure(name, commands, rounds, work):
 
 
 def main(coldcase, rounds="5"):
-    if coldcase == "--copy":
-        return copy(*sys.argv[2:])
     work = tempfile.mkdtemp(prefix="coldcase-cores.", dir="/var/tmp")
     program = frozen.compiled("mappings", work)
     out, took = os.path.join(work, "out"), {}
@@ -95,7 +99,7 @@ def main(coldcase, rounds="5"):
                     f"{megabytes} MB",
                     {
                         "coredump": [coldcase, "coredump", "-q", "-o", out, images],
-                        "copy": [sys.executable, "-S", "-E", __file__, "--copy", os.path.join(out, "copy"), *pages],
+                        "copy": lambda: copy(os.path.join(out, "copy"), *pages),
                         "gcore": ["gdb", "-nx", "-batch", "-p", str(pid), "-ex", f"gcore {out}/core", "-ex", "detach"],
                     },
                     int(rounds),
