@@ -7,6 +7,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use crate::inspect::{inspected, processes};
 use crate::support::archives::{corpus, testdata, unpacked};
 use crate::support::elf::Core;
 use crate::support::program::{Ran, coldcase};
@@ -322,4 +323,43 @@ fn volatile(facts: &serde_json::Value, pid: &str) -> BTreeSet<u64> {
     let differ = facts["checks"]["memory"]["differ"].as_array().cloned().unwrap_or_default();
     let of_arm = differ.into_iter().filter_map(|page| page[0].as_str().map(number));
     of_x86.chain(of_arm).map(|address| address & !0xfff).collect()
+}
+
+/// Asserts that a dump on top of others gives, byte for byte, the cores of a full one.
+#[track_caller]
+fn assert_same_cores(last: &[&str], full: &str, pids: &[u64]) {
+    let (on_top, ran) = dumped(last);
+    ran.ends_with(0);
+    let (whole, ran) = dumped(&[full]);
+    ran.ends_with(0);
+    let expected: BTreeSet<String> = pids.iter().map(|pid| format!("core.{pid}")).collect();
+    assert_eq!((names(&on_top), names(&whole)), (expected.clone(), expected), "{full}");
+    for &pid in pids {
+        assert!(core(&on_top, pid) == core(&whole, pid), "{full}: the cores of process {pid} differ");
+        let record = fs::read_to_string(on_top.path().join(format!("cores/core.{pid}.json"))).unwrap();
+        assert!(record.contains(r#""source":"parent""#), "{full}: process {pid} has nothing from a parent");
+    }
+}
+
+#[test]
+fn the_last_dump_of_a_chain_gives_the_cores_of_the_full_dump_of_that_moment() {
+    let chain = |archive: &str| {
+        let pids: Vec<u64> =
+            processes(&inspected(&[&format!("{archive}//chain/3-full")])).into_keys().collect();
+        assert!(pids.len() >= 2, "{archive}: {pids:?}");
+        assert_same_cores(&[&format!("{archive}//chain/3")], &format!("{archive}//chain/3-full"), &pids);
+    };
+    chain(&testdata("criu317-chain.tar.zst"));
+    let Some(corpus) = corpus() else { return };
+    for generation in ["criu317", "criu411", "criu421", "criu43"] {
+        let archive = corpus.join(format!("checkpoints/generations/{generation}-chain.tar.zst"));
+        chain(archive.to_str().unwrap());
+    }
+}
+
+#[test]
+fn podman_s_pair_gives_the_core_of_the_whole_checkpoint_after_it() {
+    let pair = [&testdata("pre-final.tar.zst"), "--parent", &testdata("pre-checkpoint.tar.zst")];
+    // A moment later; the process had not run in between.
+    assert_same_cores(&pair, &testdata("pre-whole.tar.zst"), &[1]);
 }

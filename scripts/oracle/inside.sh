@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
 # Where criu and crit are: dumps a process and answers one question about the images.
-# usage: inside.sh decode|restore|bench COLDCASE
+# usage: inside.sh decode|restore|bench|cores|bench-cores COLDCASE
 set -euo pipefail
 question=$1 coldcase=$2
 here=$(cd "$(dirname "$0")" && pwd)
-[ "$question" != bench ] || exec python3 "$here/bench.py" "$coldcase"
+case $question in
+bench) exec python3 "$here/bench.py" "$coldcase" ;;
+cores) exec python3 "$here/cores.py" "$coldcase" "$here/../../target/oracle-rust" ;;
+bench-cores) exec python3 "$here/bench_cores.py" "$coldcase" ;;
+esac
 command -v criu crit >/dev/null || { echo "criu and crit are not in PATH: see README.md" >&2; exit 2; }
 work=$(mktemp -d)
 subject=

@@ -63,8 +63,7 @@ pub(super) fn write(out: &mut dyn Write, facts: Facts<'_>) -> io::Result<usize> 
         note(out, CORE, NT_PRSTATUS, &status.bytes(machine.class))?;
         if number == 0 {
             note(out, CORE, NT_PRPSINFO, &psinfo::bytes(machine, process, arguments))?;
-            // No signal was being delivered, and images would not hold it: signal 0, as in pr_cursig.
-            note(out, CORE, NT_SIGINFO, &[0; SIGINFO])?;
+            note(out, CORE, NT_SIGINFO, &siginfo())?;
             note(out, CORE, NT_AUXV, &auxv(machine.class, &subject.map.auxv))?;
             let files = files_note::note(machine.class, page, model, &subject.map.mappings);
             note(out, CORE, NT_FILE, &files.bytes)?;
@@ -78,6 +77,15 @@ pub(super) fn write(out: &mut dyn Write, facts: Facts<'_>) -> io::Result<usize> 
         note(out, last.owner, last.kind, &last.body)?;
     }
     Ok(files_left_out)
+}
+
+/// What stopped the process. Images do not hold it; it is what gdb's cores of a process that gdb attached to have, SIGSTOP. Without a signal
+/// here, lldb takes the core for a process that runs on, and waits for it for ever. `pr_cursig` is 0, so no debugger says that it ended by it.
+fn siginfo() -> [u8; SIGINFO] {
+    let mut body = [0; SIGINFO];
+    // si_signo: the number is the same on all machines that cores are made for.
+    body[..4].copy_from_slice(&19_i32.to_le_bytes());
+    body
 }
 
 /// One note: header, owner with its NUL, body; the last two padded to four bytes.

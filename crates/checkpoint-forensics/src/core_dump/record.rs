@@ -24,7 +24,7 @@ const SCHEMA_VERSION: u32 = 1;
 const UNKNOWN_FIELDS: [&str; 3] = [
     "NT_PRSTATUS: pr_info, pr_cursig, pr_utime, pr_stime, pr_cutime, pr_cstime",
     "NT_PRPSINFO: pr_state (running or sleeping), pr_zomb",
-    "NT_SIGINFO",
+    "NT_SIGINFO: SIGSTOP stands there, as in gdb's cores",
 ];
 
 /// Writes the record of a core. Segments are written one by one: there may be very many.

@@ -8,7 +8,9 @@ use checkpoint_forensics::core_dump::{self, Error, Help, Options, Refusal};
 use container_checkpoint::context::Context;
 
 use super::evidence::{Cores, Opened, cores_on_a_ride, options, testdata, unpacked};
-use super::reader::{AUXV, FILE, FPREGSET, PRPSINFO, PRSTATUS, SIGINFO, XSAVE_LAYOUT, XSTATE, u64_at};
+use super::reader::{
+    AUXV, FILE, FPREGSET, PRPSINFO, PRSTATUS, SIGINFO, XSAVE_LAYOUT, XSTATE, u32_at, u64_at,
+};
 
 #[test]
 fn every_live_process_gets_a_core_and_zombies_get_a_reason() {
@@ -53,6 +55,19 @@ fn notes_are_in_the_kernels_order_and_say_what_is_mapped_pending_and_blocked() {
     let data = files.iter().find(|file| file.name == b"/tmp/mix/shared.dat").unwrap();
     assert_eq!(data.offset, 0x1000);
     assert!(core.at(data.start).is_empty(), "its pages are in the file");
+}
+
+#[test]
+fn a_signal_stopped_each_process_and_ended_none() {
+    // lldb waits for ever for a core that no signal stopped; gdb says "terminated with" where pr_cursig is set.
+    let opened = Opened::new(&[&testdata("images/tree.tar.zst")]);
+    let cores = opened.cores(opened.only());
+    for pid in cores.pids() {
+        let core = cores.read(pid);
+        let info = core.notes(SIGINFO)[0];
+        assert_eq!((u32_at(info, 0), &info[4..]), (19, &[0; 124][..]), "{pid}");
+        assert!(core.notes(PRSTATUS).iter().all(|status| status[..16] == [0; 16]), "{pid}");
+    }
 }
 
 #[test]
