@@ -195,7 +195,7 @@ mod tests {
             seen.extend_from_slice(&buffer[..count]);
             match count {
                 0 => return Ok(()),
-                _ if seen.len() < PIECE => thread::sleep(Duration::from_millis(200)),
+                _ if seen.len() == count => thread::sleep(Duration::from_millis(200)),
                 _ => {}
             }
         }
