@@ -182,6 +182,34 @@ fn a_broken_block_costs_its_own_pages_alone() {
     coldcase(&["grep", "--pid=57", &range, "[a-z]{5,}", path(&packed)]).run().ends_with(3);
 }
 
+/// What has been handed on can't be taken back: it is told once, though a block behind it is broken, and what is missing of a file is listed.
+#[test]
+fn nothing_is_told_twice_where_a_block_is_broken() {
+    let dump = unpacked(testdata("images/compressed-page.tar.zst"));
+    let pages = dump.path().join("pages-3.img");
+    let mut bytes = fs::read(&pages).unwrap();
+    bytes[2596..2807].fill(0xff); // the third block, of the page at 55d0ba098000
+    fs::write(&pages, bytes).unwrap();
+    let ran = coldcase(&["strings", "-n12", path(&dump)]).run();
+    let lines: Vec<&str> = ran.text().lines().collect();
+    let once: std::collections::BTreeSet<&&str> = lines.iter().collect();
+    assert!(
+        lines.len() == once.len() && lines.len() > 200,
+        "{} lines, {} of them once",
+        lines.len(),
+        once.len()
+    );
+
+    let out = TempDir::new().unwrap();
+    let directory = out.path().join("out");
+    let range = "--mapping=55d0ba097000-55d0ba099000";
+    let arguments =
+        ["recover", "-p57", range, "--format=json", "-o", directory.to_str().unwrap(), path(&dump)];
+    let ran = coldcase(&arguments).run().ends_with(3);
+    let file = &ran.documents()[0]["recovered"][0];
+    assert_eq!(file["missing"], 4096, "{}", ran.told());
+}
+
 /// Where a match stands; context may be cut off by the broken block.
 fn place(record: &Value) -> Value {
     serde_json::json!([record["pid"], record["address"], record["match"]])

@@ -203,6 +203,10 @@ fn mapped(subject: Subject<'_>, memory: &Memory, pid: Pid, file: FileId) -> (u64
 }
 
 impl Question for Pages<'_, '_> {
+    fn can_forget(&self) -> bool {
+        false
+    }
+
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         (self.parts, self.wants) = (Vec::new(), Vec::new());
         let subject = self.work.borrow().subject;

@@ -106,6 +106,10 @@ fn lack(contents: &mut Contents, range: std::ops::Range<u64>, why: &str) {
 }
 
 impl<S: Sink> Question for SharedBytes<'_, S> {
+    fn can_forget(&self) -> bool {
+        false
+    }
+
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         self.images = memory.objects.iter().map(|object| (object.image.clone(), object.ancestor)).collect();
         self.objects = Vec::new();

@@ -27,6 +27,10 @@ impl<A, B> Together<A, B> {
 }
 
 impl<A: Question, B: Question> Question for Together<A, B> {
+    fn can_forget(&self) -> bool {
+        self.first.can_forget() && self.second.can_forget()
+    }
+
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         let mut wants = self.first.wants(memory);
         self.split = wants.len();

@@ -292,6 +292,10 @@ fn tell(
 }
 
 impl Question for Strings<'_> {
+    fn can_forget(&self) -> bool {
+        false
+    }
+
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         self.plan = Plan::new(memory, 0, &self.options.selection, Scope::PROCESSES);
         self.pids = memory.spaces.iter().map(|space| space.pid).collect();

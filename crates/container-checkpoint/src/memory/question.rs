@@ -21,6 +21,12 @@ pub trait Question {
     /// Bytes of a want: its number in the list, how far into it they begin. Pieces of one want come in order; wants come in any order, and mixed.
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()>;
 
+    /// Whether it can be shown everything anew when a block of a packed image turns out to be broken. Who hands on what it sees can't take that back: then what follows the block in
+    /// the same want is lost with it, and told.
+    fn can_forget(&self) -> bool {
+        true
+    }
+
     /// No more bytes will come: what came short stays short. Called once, at the end of [`answer`].
     fn finish(&mut self) {}
 }
@@ -121,7 +127,7 @@ pub fn answer_beside<Q: Question>(
             reading.show(make(), beside, &mut has_passed, &mut findings)?
         }
     };
-    if shown.mark_broken(&mut memory, &mut findings) && !has_passed {
+    if shown.mark_broken(&mut memory, &mut findings) && !has_passed && shown.question.can_forget() {
         // Now that it is known which blocks are broken, nothing else is lost with them.
         shown = Reading { case, memory: &memory, context }.show(
             shown.question,
@@ -317,7 +323,7 @@ impl<Q> Shown<Q> {
         {
             if missing > 0 {
                 let why = if broken.contains(&id) {
-                    "broken blocks, and what follows them in the same stretches: unpack the archive and ask again"
+                    "broken blocks, and what follows them in the same stretches"
                 } else if is_there {
                     "the page image ends early"
                 } else {
