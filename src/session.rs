@@ -9,6 +9,7 @@ use clap::{Args, ValueHint};
 use container_checkpoint::case::{Case, Choice, DumpId};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::context::{Context, Limits};
+use container_checkpoint::error::Error;
 use container_checkpoint::evidence::{Nobody, Passenger};
 use container_checkpoint::gap::{Findings, Gap, Note};
 use container_checkpoint::memory::{Question, Ride};
@@ -157,16 +158,23 @@ impl<'u> Session<'u> {
 
     /// The dumps that a command takes, in order. Evidence that holds none, or several where one is needed, is told.
     pub fn chosen<'c>(&self, case: &'c Case, args: &EvidenceArgs) -> Vec<Checkpoint<'c>> {
-        let choice = if args.dumps.all_dumps { Choice::All } else { Choice::One };
         let mut chosen = Vec::new();
-        for (evidence, opened) in case.evidences.iter().enumerate().filter(|(_, opened)| !opened.is_parent) {
-            match opened.chosen(choice) {
-                Ok(dumps) => chosen
-                    .extend(dumps.into_iter().map(|dump| Checkpoint::new(case, DumpId { evidence, dump }))),
+        for choice in self.choices(case, args) {
+            match choice {
+                Ok(dumps) => chosen.extend(dumps.into_iter().map(|id| Checkpoint::new(case, id))),
                 Err(error) => self.ui.error(Text::own(error)),
             }
         }
         chosen
+    }
+
+    /// As [`chosen`](Self::chosen), by evidence, and nothing is told.
+    pub fn choices(&self, case: &Case, args: &EvidenceArgs) -> Vec<Result<Vec<DumpId>, Error>> {
+        let choice = if args.dumps.all_dumps { Choice::All } else { Choice::One };
+        let asked = case.evidences.iter().enumerate().filter(|(_, opened)| !opened.is_parent);
+        let ids =
+            |evidence, dumps: Vec<usize>| dumps.into_iter().map(|dump| DumpId { evidence, dump }).collect();
+        asked.map(|(evidence, opened)| Ok(ids(evidence, opened.chosen(choice)?))).collect()
     }
 
     /// Says, after a command that unpacked a large archive more than once, how that is done once for all.

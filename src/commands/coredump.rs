@@ -17,6 +17,7 @@ use container_checkpoint::memory::Ride;
 use container_checkpoint::model::Model;
 use container_checkpoint::root_files::Root;
 
+use super::filling::tell_refused;
 use crate::present::bytes::size_text;
 use crate::present::cell::Cell;
 use crate::present::table::{Column, Table};
@@ -208,7 +209,7 @@ fn write_to_stdout(session: &Session<'_>, args: &CoredumpArgs, roots: &[Root], o
             session.ui.note(Text::own(warning));
         }
     }
-    tell_refused(session, checkpoint, &answer);
+    tell_refused(session, checkpoint, &answer.refused);
     tell_skipped(session, checkpoint, &model, &answer);
     Ok(())
 }
@@ -253,18 +254,9 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
         session.ui.table(&table)?;
         print_end(session, &answer.written)?;
     }
-    tell_refused(session, checkpoint, answer);
+    tell_refused(session, checkpoint, &answer.refused);
     tell_skipped(session, checkpoint, model, answer);
     Ok(())
-}
-
-/// Files that are not the ones that were mapped, each once.
-pub fn tell_refused(session: &Session<'_>, checkpoint: &Checkpoint<'_>, answer: &Answer) {
-    for refused in &answer.refused {
-        let text = Text::evidence(checkpoint.full_name()).and(": not taken: ");
-        let text = text.and_evidence(refused.from.to_string()).and(" for ").and_evidence(&refused.path);
-        session.ui.note(text.and(": ").and_evidence(&refused.why));
-    }
 }
 
 /// Who got no core, and why.

@@ -13,7 +13,8 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::model::Model;
 use container_checkpoint::root_files::Root;
 
-use super::coredump::{FillName, tell_absent, tell_refused};
+use super::coredump::{FillName, tell_absent};
+use super::filling::tell_refused;
 use crate::present::hint::WithHint as _;
 use crate::present::text::Text;
 use crate::session::{EvidenceArgs, Outcome, Session};
@@ -103,7 +104,7 @@ pub fn run(session: &Session<'_>, args: &GdbArgs) -> Outcome {
     findings.extend(checkpoint.evidence_findings().clone());
     findings.settle();
     session.tell(checkpoint, &findings);
-    tell_refused(session, checkpoint, &answer);
+    tell_refused(session, checkpoint, &answer.refused);
     let Some(written) = answer.written.first() else {
         let why = answer.skipped.first().map(|skipped| skipped.why.to_string()).unwrap_or_default();
         bail!("no core of process {pid}: {why}");

@@ -3,12 +3,14 @@
 use checkpoint_forensics::accounting::{Account, Source, WrittenZeros, account};
 use clap::Args;
 use container_checkpoint::checkpoint::Checkpoint;
+use container_checkpoint::evidence::Nobody;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::Pid;
-use container_checkpoint::memory::{self, AddressSpace, Answered, Memory, Missing, Selection};
+use container_checkpoint::memory::{self, AddressSpace, Answered, Memory, Missing, Ride, Selection};
 use container_checkpoint::model::{Mapping, Model};
 use serde_json::{Map, Value, json};
 
+use super::filling::{FillArgs, Filled};
 use super::format::Format;
 use super::mapping::mapping_json;
 use super::selection::SelectionArgs;
@@ -23,7 +25,7 @@ use crate::session::{EvidenceArgs, Outcome, Session, document};
 /// Show what is mapped in each process, and where its bytes are
 ///
 /// As pmap: addresses, permissions, size, and what is mapped, with offset in the file. BYTES says for every byte where it is: `own` (pages of the process in the dump), `parent` (in a parent dump), `shared` (pages of a shared
-/// object in the dump), `zero` (never written), `reserved` (never written, and nobody may access it), `file` (not written to: in the file alone), `guard`, `not captured` (CRIU never dumps it), `lazy`, `missing` and `unknown`
+/// object in the dump), `zero` (never written), `reserved` (never written, and nobody may access it), `file` (not written to: in the file alone), `filled` (not written to, and the file is there: --fill), `guard`, `not captured` (CRIU never dumps it), `lazy`, `missing` and `unknown`
 /// (gaps). DIRTY is how many pages of a private mapping of a file were written to. No page of memory is read, unless `--zeros` asks for it.
 #[derive(Args, Debug)]
 pub struct MapsArgs {
@@ -32,6 +34,9 @@ pub struct MapsArgs {
 
     #[command(flatten)]
     selection: SelectionArgs,
+
+    #[command(flatten)]
+    fill: FillArgs,
 
     /// Read all stored pages, and tell those apart that hold nothing but zeros: `written zero`
     #[arg(long)]
@@ -64,10 +69,11 @@ struct Process {
 pub fn run(session: &Session<'_>, args: &MapsArgs) -> Outcome {
     let selection = args.selection.selection();
     let make = || WrittenZeros::new(selection.clone());
-    let (case, mut rides) = if args.zeros {
-        session.open_riding(&args.evidence, make)
+    let (case, mut rides, filled) = if args.zeros {
+        args.fill.open(session, &args.evidence, || Ride::new(make))?
     } else {
-        (session.open(&args.evidence), Vec::new())
+        let (case, _, filled) = args.fill.open(session, &args.evidence, || Nobody)?;
+        (case, Vec::new(), filled)
     };
     let mut all = Vec::new();
     for checkpoint in session.chosen(&case, &args.evidence) {
@@ -77,13 +83,14 @@ pub fn run(session: &Session<'_>, args: &MapsArgs) -> Outcome {
                 &Memory::of(&case, checkpoint.id()),
                 &selection,
                 None,
-                Findings::default(),
+                filled.findings(checkpoint.id()),
             ));
             continue;
         }
         let ride = rides.get_mut(checkpoint.id().evidence);
         match memory::answer(&case, checkpoint.id(), &session.context, ride, make) {
-            Ok(Answered { question, memory, findings }) => {
+            Ok(Answered { question, memory, mut findings }) => {
+                findings.extend(filled.findings(checkpoint.id()));
                 all.push(gather(checkpoint, &memory, &selection, Some(&question), findings));
             }
             Err(error) => session.ui.error(Text::own(error)),
@@ -91,12 +98,13 @@ pub fn run(session: &Session<'_>, args: &MapsArgs) -> Outcome {
     }
     for maps in &all {
         session.tell(&maps.checkpoint, &maps.findings);
+        filled.tell(session, &maps.checkpoint, &maps.model);
     }
     if !all.is_empty() && all.iter().all(|maps| maps.processes.is_empty()) {
         session.ui.answer(Answer::NotFound);
     }
     if args.format == Format::Json {
-        let documents: Vec<Value> = all.iter().map(maps_json).collect();
+        let documents: Vec<Value> = all.iter().map(|maps| maps_json(maps, &filled)).collect();
         return Ok(session.ui.json(&documents)?);
     }
     let several = all.len() > 1;
@@ -271,7 +279,7 @@ fn name_text(model: &Model, mapping: &Mapping) -> Text {
     }
 }
 
-fn maps_json(maps: &Maps<'_>) -> Value {
+fn maps_json(maps: &Maps<'_>, filled: &Filled) -> Value {
     let processes = maps.processes.iter().map(|process| {
         let mut map = Map::new();
         map.insert("pid".into(), process.pid.0.into());
@@ -304,6 +312,9 @@ fn maps_json(maps: &Maps<'_>) -> Value {
     });
     let mut answer = Map::new();
     answer.insert("processes".into(), processes.collect());
+    if let Some(files) = filled.json(maps.checkpoint.id(), &maps.model) {
+        answer.insert("files".into(), files.into_iter().map(Value::Object).collect());
+    }
     document(&maps.checkpoint, answer, &maps.findings)
 }
 

@@ -2,6 +2,7 @@
 
 mod coredump;
 mod crit;
+mod filling;
 mod format;
 mod gdb;
 mod grep;

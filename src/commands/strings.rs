@@ -12,14 +12,15 @@ use container_checkpoint::gap::{Field, Findings};
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{self, Memory, Ride, Selection};
 use container_checkpoint::model::Model;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::filling::{FillArgs, Filled};
 use super::mapping::mapping_json;
 use super::selection::SelectionArgs;
 use crate::cli::parse_size;
 use crate::present::bytes::push_address;
 use crate::present::escape::push_escaped;
-use crate::present::json::{address, gap, text_fields};
+use crate::present::json::{address, gap, image_json, text_fields};
 use crate::present::json_lines::JsonLines;
 use crate::present::text::Text;
 use crate::session::{EvidenceArgs, Outcome, Session};
@@ -38,6 +39,9 @@ pub struct StringsArgs {
 
     #[command(flatten)]
     selection: SelectionArgs,
+
+    #[command(flatten)]
+    fill: FillArgs,
 
     /// Print strings of at least MIN characters
     #[arg(long, short = 'n', value_name = "MIN", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..))]
@@ -105,21 +109,27 @@ pub fn run(session: &Session<'_>, args: &StringsArgs) -> Outcome {
         least: args.bytes,
         most: usize::try_from(args.max_length.clamp(1, 64 << 20)).unwrap_or(usize::MAX),
     };
-    let (case, mut rides) = session.open_riding(&args.evidence, || Strings::keeping(options.clone()));
+    let keeping = || Strings::keeping(options.clone());
+    let (case, mut rides, filled) = args.fill.open(session, &args.evidence, || Ride::new(keeping))?;
     let chosen = session.chosen(&case, &args.evidence);
-    let mut printer = Printer::new(session, args.format, &chosen)?;
+    let mut printer = Printer::new(session, args.format, &chosen, &filled)?;
     let mut gaps = Vec::new();
     for checkpoint in &chosen {
         let evidence = checkpoint.id().evidence;
         let findings =
             match strings_of(session, &case, checkpoint, rides.get_mut(evidence), &options, &mut printer)? {
-                Ok(findings) => findings,
+                Ok(mut findings) => {
+                    findings.extend(filled.findings(checkpoint.id()));
+                    findings.settle();
+                    findings
+                }
                 Err(error) => {
                     session.ui.error(Text::own(error));
                     continue;
                 }
             };
         session.tell(checkpoint, &findings);
+        filled.tell(session, checkpoint, &checkpoint.model().0);
         for entry in &findings.gaps {
             let place = [&checkpoint.full_name(), b"//".as_slice(), entry.place.as_bytes()].concat();
             gaps.push(gap(entry.what.as_bytes(), &place, entry.why.as_bytes()));
@@ -195,11 +205,16 @@ struct Of<'a> {
 /// Prints strings as they come.
 enum Printer<'u> {
     Plain(Plain<'u>),
-    Lines { lines: JsonLines<Stdout<'u>>, strings: u64 },
+    Lines { lines: JsonLines<Stdout<'u>>, strings: u64, filled: &'u Filled },
 }
 
 impl<'u> Printer<'u> {
-    fn new(session: &Session<'u>, format: Format, chosen: &[Checkpoint<'_>]) -> io::Result<Self> {
+    fn new(
+        session: &Session<'u>,
+        format: Format,
+        chosen: &[Checkpoint<'_>],
+        filled: &'u Filled,
+    ) -> io::Result<Self> {
         let out = session.ui.stdout();
         Ok(match format {
             Format::Plain => Self::Plain(Plain {
@@ -211,7 +226,11 @@ impl<'u> Printer<'u> {
             }),
             Format::Jsonl => {
                 let names: Vec<Vec<u8>> = chosen.iter().map(Checkpoint::full_name).collect();
-                Self::Lines { lines: JsonLines::begin(out, &names)?, strings: 0 }
+                let mut lines = JsonLines::begin(out, &names)?;
+                for checkpoint in chosen {
+                    filled.records(&mut lines, checkpoint, &checkpoint.model().0)?;
+                }
+                Self::Lines { lines, strings: 0, filled }
             }
         })
     }
@@ -219,9 +238,9 @@ impl<'u> Printer<'u> {
     fn print(&mut self, of: &Of<'_>, found: &Found<'_>) -> io::Result<()> {
         match self {
             Self::Plain(plain) => plain.print(of, found),
-            Self::Lines { lines, strings } => {
+            Self::Lines { lines, strings, filled } => {
                 *strings += 1;
-                lines.record("string", string_json(of, found))
+                lines.record("string", string_json(of, found, filled))
             }
         }
     }
@@ -235,7 +254,7 @@ impl<'u> Printer<'u> {
     }
 
     fn finish(self, gaps: Vec<Value>) -> io::Result<()> {
-        let Self::Lines { mut lines, strings } = self else { return Ok(()) };
+        let Self::Lines { mut lines, strings, .. } = self else { return Ok(()) };
         gaps.into_iter().try_for_each(|gap| lines.gap(gap))?;
         lines.finish(Map::from_iter([("strings".to_owned(), strings.into())]))
     }
@@ -287,7 +306,7 @@ impl Plain<'_> {
     }
 }
 
-fn string_json(of: &Of<'_>, found: &Found<'_>) -> Map<String, Value> {
+fn string_json(of: &Of<'_>, found: &Found<'_>, filled: &Filled) -> Map<String, Value> {
     let mut map = Map::new();
     text_fields(&mut map, "evidence", of.checkpoint.evidence_name());
     text_fields(&mut map, "dump", of.checkpoint.name().as_bytes());
@@ -305,10 +324,10 @@ fn string_json(of: &Of<'_>, found: &Found<'_>) -> Map<String, Value> {
         Value::Object(sighting)
     });
     map.insert("sightings".into(), sightings.collect());
-    let mut object = json!({ "image": found.object.image, "offset": found.offset });
-    if found.object.ancestor > 0 {
-        object["parent"] = found.object.ancestor.into();
-    }
+    let object = match &found.object.contents {
+        Some(contents) => filled.object_json(of.checkpoint.id(), contents.file, found.offset),
+        None => image_json(&found.object.image, found.offset, found.object.ancestor),
+    };
     map.insert("object".into(), object);
     map.insert("encoding".into(), found.coding.name().into());
     map.insert("length".into(), found.len.into());

@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, PrettyFormatter};
-use serde_json::{Map, Serializer, Value};
+use serde_json::{Map, Serializer, Value, json};
 
 use super::bytes::address_text;
 use super::escape::is_hidden;
@@ -22,6 +22,15 @@ pub fn text_fields(map: &mut Map<String, Value>, key: &str, text: &[u8]) {
     if std::str::from_utf8(text).is_err() {
         map.insert(format!("{key}_bytes"), STANDARD.encode(text).into());
     }
+}
+
+/// Where a byte of memory is stored: the page image, the offset in it, and how many dumps back it is.
+pub fn image_json(image: &str, offset: u64, ancestor: usize) -> Value {
+    let mut object = json!({ "image": image, "offset": offset });
+    if ancestor > 0 {
+        object["parent"] = ancestor.into();
+    }
+    object
 }
 
 /// Puts a list of texts under `key`; if one is not UTF-8, a sibling `KEY_bytes` holds base64 in its place, null elsewhere.

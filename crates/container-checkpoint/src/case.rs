@@ -1,7 +1,7 @@
 //! All the evidence that was given, opened together: parents of incremental dumps are looked up among all of it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 
 use crate::context::Context;
@@ -9,6 +9,7 @@ use crate::dump::{self, Dump};
 use crate::error::{Error, Result};
 use crate::evidence::{Body, Evidence, Index, Member, MemberId, MemberKind, Nobody, Passenger};
 use crate::gap::Findings;
+use crate::memory::GivenFile;
 use crate::naming::Locator;
 
 /// How many dumps a message names.
@@ -21,6 +22,8 @@ pub struct Case {
     pub evidences: Vec<Opened>,
     /// What could not be, with the reason.
     pub failures: Vec<(String, Error)>,
+    /// By dump, the files behind mappings that were given.
+    files: BTreeMap<DumpId, Vec<GivenFile>>,
 }
 
 /// One evidence, opened, with its dumps.
@@ -84,6 +87,17 @@ impl Case {
             by_images.entry(images).or_default().push(number);
         }
         self.evidences.push(Opened { evidence, locator, dumps, is_parent: false, by_images });
+    }
+
+    /// Gives the case a file that processes of a dump have mapped: from now on [`Memory::of`](crate::memory::Memory::of) has its bytes where they were not written to. It is for the caller to make sure that
+    /// it is that file.
+    pub fn give_file(&mut self, id: DumpId, file: GivenFile) {
+        self.files.entry(id).or_default().push(file);
+    }
+
+    /// The files that were given.
+    pub(crate) fn files_behind_mappings(&self, id: DumpId) -> &[GivenFile] {
+        self.files.get(&id).map_or(&[], Vec::as_slice)
     }
 
     /// An opened evidence.

@@ -10,8 +10,9 @@ use serde_json::{Map, Value, json};
 use super::answers::{Answers, Bytes, Count};
 use super::patterns::Given;
 use super::stores::store_json;
+use crate::commands::filling::Filled;
 use crate::commands::mapping::mapping_json;
-use crate::present::json::{address, gap, text_fields};
+use crate::present::json::{address, gap, image_json, text_fields};
 use crate::present::json_lines::JsonLines;
 use crate::session::{Outcome, Session};
 
@@ -27,16 +28,25 @@ pub enum Records {
 }
 
 /// Prints all of it, with the gaps and a summary at the end.
-pub fn print(session: &Session<'_>, all: &[Answers<'_>], given: &Given, records: Records) -> Outcome {
+pub fn print(
+    session: &Session<'_>,
+    all: &[Answers<'_>],
+    given: &Given,
+    records: Records,
+    filled: &Filled,
+) -> Outcome {
     let names: Vec<Vec<u8>> = all.iter().map(|answers| answers.checkpoint.full_name()).collect();
     let mut lines = JsonLines::begin(session.ui.stdout(), &names)?;
     let mut matches = 0u64;
+    for answers in all {
+        filled.records(&mut lines, &answers.checkpoint, &answers.model)?;
+    }
     for answers in all {
         let (in_processes, in_objects) = (answers.in_processes(), answers.in_objects());
         matches += (in_processes.len() + in_objects.len() + answers.found.elsewhere.len()) as u64;
         if records == Records::Matches {
             for (pid, at, found) in in_processes {
-                lines.record("match", in_process_json(answers, given, pid, at, found))?;
+                lines.record("match", in_process_json(answers, given, pid, at, found, filled))?;
             }
             for (id, at, found) in in_objects {
                 lines.record("match", in_object_json(answers, given, &Store::of_object(id), at, found))?;
@@ -105,6 +115,7 @@ fn in_process_json(
     pid: Pid,
     at: VirtualAddress,
     found: &Match,
+    filled: &Filled,
 ) -> Map<String, Value> {
     let mut map = dump_json(answers);
     map.insert("store".into(), "memory".into());
@@ -113,7 +124,11 @@ fn in_process_json(
     if let Some(mapping) = answers.mapping(pid, at) {
         map.insert("mapping".into(), mapping_json(&answers.model, mapping));
     }
-    map.insert("object".into(), object_json(found));
+    let object = match found.file {
+        Some(file) => filled.object_json(answers.checkpoint.id(), file, found.offset),
+        None => image_json(&found.image, found.offset, found.ancestor),
+    };
+    map.insert("object".into(), object);
     bytes_json(&mut map, given, found.into());
     map
 }
@@ -128,7 +143,7 @@ fn in_object_json(
     let mut map = dump_json(answers);
     store_json(&mut map, answers, store);
     map.insert("offset".into(), at.into());
-    map.insert("object".into(), object_json(found));
+    map.insert("object".into(), image_json(&found.image, found.offset, found.ancestor));
     bytes_json(&mut map, given, found.into());
     map
 }
@@ -142,15 +157,6 @@ fn in_store_json(answers: &Answers<'_>, given: &Given, found: &StoreMatch) -> Ma
     }
     bytes_json(&mut map, given, found.into());
     map
-}
-
-/// Where the first byte is stored.
-fn object_json(found: &Match) -> Value {
-    let mut object = json!({ "image": &*found.image, "offset": found.offset });
-    if found.ancestor > 0 {
-        object["parent"] = found.ancestor.into();
-    }
-    object
 }
 
 /// What matched, and what is around it.

@@ -13,6 +13,7 @@ use checkpoint_forensics::search::{Everywhere, Options, Room, Scope, Subject};
 use checkpoint_forensics::stores::Classes;
 use clap::{Args, ValueEnum, ValueHint};
 
+use super::filling::FillArgs;
 use super::selection::SelectionArgs;
 use crate::exit::Answer;
 use crate::present::text::Text;
@@ -49,6 +50,9 @@ pub struct GrepArgs {
 
     #[command(flatten)]
     selection: SelectionArgs,
+
+    #[command(flatten)]
+    fill: FillArgs,
 
     /// Search in these
     ///
@@ -141,14 +145,16 @@ pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
     let in_memory_alone = in_memory && classes == Classes::default();
     let search = Everywhere::new(options.clone(), classes);
     let make = || search.sink();
-    let (case, mut riders) = session.open_with(&evidence, || search.riders(&session.context, &make));
+    let riders = || search.riders(&session.context, &make);
+    let (case, mut riders, filled) = args.fill.open(session, &evidence, riders)?;
     let mut all = Vec::new();
     for checkpoint in session.chosen(&case, &evidence) {
         let id = checkpoint.id();
         let (model, _) = checkpoint.model();
         let subject = Subject { case: &case, id, model: &model, context: &session.context };
         match search.answer(subject, riders.get_mut(id.evidence), &make) {
-            Ok(found) => {
+            Ok(mut found) => {
+                found.findings.extend(filled.findings(id));
                 let (selection, most) = (&options.selection, args.max_count);
                 all.push(Answers::new(checkpoint, model, found, selection, most, &options.room));
             }
@@ -159,6 +165,7 @@ pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
     session.ui.answer(if found { Answer::Found } else { Answer::NotFound });
     for answers in &all {
         session.tell(&answers.checkpoint, &answers.found.findings);
+        filled.tell(session, &answers.checkpoint, &answers.model);
     }
     let records = match args {
         GrepArgs { count: true, .. } => Records::Counts,
@@ -166,7 +173,7 @@ pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
         _ => Records::Matches,
     };
     match (args.format, records) {
-        (Format::Jsonl, _) => lines::print(session, &all, &given, records),
+        (Format::Jsonl, _) => lines::print(session, &all, &given, records, &filled),
         (Format::Table, Records::Matches) => table::print_matches(session, &all, &given, !in_memory_alone),
         (Format::Table, _) => {
             table::print_counts(session, &all, records == Records::CountsOfFound, in_memory_alone)

@@ -10,6 +10,7 @@ use checkpoint_forensics::in_order::{self, Absence, Error, Keep, Part, Sink, Sou
 use container_checkpoint::case::Case;
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::context::Context;
+use container_checkpoint::evidence::Nobody;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{AddressSpace, Memory, Missing, Selection};
 
@@ -30,7 +31,7 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs, selection: &Selection) ->
         let refused: Result<()> = Err(anyhow::anyhow!("bytes of memory are not written to a terminal"));
         return refused.hint("-o FILE writes them to a file; without --raw they are shown in hexadecimal");
     }
-    let case = session.open(&args.evidence);
+    let (case, _, filled) = args.fill.open(session, &args.evidence, || Nobody)?;
     let chosen: Vec<Checkpoint<'_>> = session.chosen(&case, &args.evidence);
     let memories: Vec<Memory> = chosen.iter().map(|checkpoint| Memory::of(&case, checkpoint.id())).collect();
     // A dump that was given as the parent of another one is not what the question is about.
@@ -53,6 +54,8 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs, selection: &Selection) ->
     }
     let dumped = Dumped { session, args, selection, case: &case, checkpoint, memory, space, ranges };
     let absences = dumped.write()?;
+    session.tell(checkpoint, &filled.findings(checkpoint.id()));
+    filled.tell(session, checkpoint, &checkpoint.model().0);
     dumped.tell(&absences);
     Ok(())
 }

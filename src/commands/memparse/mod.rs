@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, ValueHint};
 
+use super::filling::FillArgs;
 use super::selection::SelectionArgs;
 use crate::session::{EvidenceArgs, Outcome, Session};
 
@@ -23,6 +24,9 @@ pub struct MemparseArgs {
 
     #[command(flatten)]
     selection: SelectionArgs,
+
+    #[command(flatten)]
+    fill: FillArgs,
 
     /// Find this text
     #[arg(long, short, value_name = "TEXT")]

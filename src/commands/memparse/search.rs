@@ -6,7 +6,7 @@ use anyhow::bail;
 use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::ids::{Pid, VirtualAddress};
-use container_checkpoint::memory::{self, Answered};
+use container_checkpoint::memory::{self, Answered, Ride};
 
 use super::MemparseArgs;
 use crate::exit::Answer;
@@ -36,13 +36,17 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs) -> Outcome {
         bail!("--context {} is more than {CONTEXT_MAX}", args.context);
     }
     let make = || Search::new(options.clone());
-    let (case, mut rides) = session.open_riding(&args.evidence, make);
+    let (case, mut rides, filled) = args.fill.open(session, &args.evidence, || Ride::new(make))?;
     let chosen = session.chosen(&case, &args.evidence);
     let several = chosen.len() > 1;
     for checkpoint in chosen {
         let ride = rides.get_mut(checkpoint.id().evidence);
         match memory::answer(&case, checkpoint.id(), &session.context, ride, make) {
-            Ok(answered) => print(session, args, &checkpoint, answered, several)?,
+            Ok(mut answered) => {
+                answered.findings.extend(filled.findings(checkpoint.id()));
+                filled.tell(session, &checkpoint, &checkpoint.model().0);
+                print(session, args, &checkpoint, answered, several)?;
+            }
             Err(error) => session.ui.error(Text::own(error)),
         }
     }

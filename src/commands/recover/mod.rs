@@ -11,6 +11,7 @@ use checkpoint_forensics::recover::{Choice, Origin};
 use clap::{Args, ValueHint};
 use container_checkpoint::ids::Pid;
 
+use super::filling::FillArgs;
 use super::format::Format;
 use super::selection::parse_range;
 use crate::present::hint::WithHint as _;
@@ -25,6 +26,9 @@ use crate::session::{EvidenceArgs, Outcome, Session};
 pub struct RecoverArgs {
     #[command(flatten)]
     evidence: EvidenceArgs,
+
+    #[command(flatten)]
+    fill: FillArgs,
 
     /// Where the files go; made if there is none
     #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]

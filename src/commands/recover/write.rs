@@ -6,9 +6,12 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use checkpoint_forensics::mapped_files::MappedFile;
 use checkpoint_forensics::recover::{self, Choice, NotThere, Recovered, Subject};
 use checkpoint_forensics::stores::Facts;
+use container_checkpoint::evidence::Nobody;
 use container_checkpoint::gap::Findings;
+use container_checkpoint::ids::FileId;
 use serde_json::{Map, Value};
 
 use super::RecoverArgs;
@@ -27,7 +30,7 @@ use crate::session::{Outcome, Session, document};
 pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], directory: &Path) -> Outcome {
     refuse_evidence(directory, args.evidence.names())?;
     session.end_cleanly_on_signals()?;
-    let case = session.open(&args.evidence);
+    let (case, _, filled) = args.fill.open(session, &args.evidence, || Nobody)?;
     let chosen = session.chosen(&case, &args.evidence);
     if chosen.len() > 1 && !directory.exists() {
         fs::create_dir(directory).with_context(|| format!("cannot make {}", directory.display()))?;
@@ -50,10 +53,12 @@ pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], direct
             }
         };
         findings.extend(answer.findings.clone());
+        findings.extend(filled.findings(checkpoint.id()));
         findings.extend(checkpoint.evidence_findings().clone());
         answer.recovered.iter().for_each(|recovered| add_gaps(recovered, &mut findings));
         findings.settle();
         session.tell(checkpoint, &findings);
+        filled.tell(session, checkpoint, &model);
         for recovered in answer.recovered.iter().filter(|recovered| recovered.sha256.is_none()) {
             let why = format!(": not hashed, since nearly all of its {} bytes are holes", recovered.len);
             session.ui.note(Text::name(&recovered.path).and(why));
@@ -66,14 +71,23 @@ pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], direct
             session.ui.error(Text::own("not written: ").and_evidence(what).and(": ").and_evidence(why));
         }
         match args.format {
-            Format::Table => print(session, &answer.recovered)?,
+            Format::Table => {
+                print(session, &answer.recovered, |file| filled.file(checkpoint.id(), file))?;
+            }
             Format::Json => {
                 let mut map = Map::new();
-                map.insert("recovered".into(), answer.recovered.iter().map(json_of).collect());
+                let recovered = answer.recovered.iter();
+                map.insert(
+                    "recovered".into(),
+                    recovered.map(|one| json_of(one, |file| filled.file(checkpoint.id(), file))).collect(),
+                );
                 map.insert(
                     "not_there".into(),
                     answer.not_there.iter().chain(&answer.too_large).map(not_there_json).collect(),
                 );
+                if let Some(files) = filled.json(checkpoint.id(), &model) {
+                    map.insert("files".into(), files.into_iter().map(Value::Object).collect());
+                }
                 documents.push(document(checkpoint, map, &findings));
             }
         }
@@ -108,7 +122,7 @@ fn shown_name(path: &Path) -> String {
 }
 
 /// Where the bytes are from: a member, a file in it, page images.
-fn source_text(recovered: &Recovered) -> Text {
+fn source_text<'f>(recovered: &Recovered, file: impl Fn(FileId) -> Option<&'f MappedFile>) -> Text {
     let mut text = Text::evidence(&recovered.member);
     if let Some(inner) = &recovered.inner {
         text = text.and("//").and_evidence(inner);
@@ -121,10 +135,18 @@ fn source_text(recovered: &Recovered) -> Text {
         let pages: Vec<String> = recovered.pages.iter().map(page).collect();
         text = text.and(", ").and_evidence(pages.join(", "));
     }
+    for file in recovered.files.iter().filter_map(|id| file(*id)) {
+        text = text.and(", ").and_evidence(file.from.to_string());
+        text = text.and(format_args!(" ({})", file.verified.text()));
+    }
     text
 }
 
-fn print(session: &Session<'_>, all: &[Recovered]) -> Outcome {
+fn print<'f>(
+    session: &Session<'_>,
+    all: &[Recovered],
+    file: impl Fn(FileId) -> Option<&'f MappedFile>,
+) -> Outcome {
     let mut table = Table::new([
         Column::wrapped("FILE"),
         Column::whole("SIZE"),
@@ -145,7 +167,7 @@ fn print(session: &Session<'_>, all: &[Recovered]) -> Outcome {
             } else {
                 holders_text(&recovered.holders).into()
             },
-            Cell::from(source_text(recovered)),
+            Cell::from(source_text(recovered, &file)),
             recovered.sha256.map_or_else(Cell::empty, |hash| Cell::own(hex(&hash))),
         ]);
     }
@@ -155,7 +177,7 @@ fn print(session: &Session<'_>, all: &[Recovered]) -> Outcome {
     Ok(())
 }
 
-fn json_of(recovered: &Recovered) -> Value {
+fn json_of<'f>(recovered: &Recovered, file: impl Fn(FileId) -> Option<&'f MappedFile>) -> Value {
     let mut map = Map::new();
     text_fields(&mut map, "file", recovered.path.as_os_str().as_bytes());
     map.insert("kind".into(), recovered.origin.name().into());
@@ -174,6 +196,10 @@ fn json_of(recovered: &Recovered) -> Value {
     if !recovered.pages.is_empty() {
         map.insert("page_images".into(), recovered.pages.iter().map(page_image_json).collect());
     }
+    if !recovered.files.is_empty() {
+        let files = recovered.files.iter().filter_map(|id| file(*id));
+        map.insert("mapped_files".into(), files.map(mapped_file_json).collect());
+    }
     map.insert("missing".into(), recovered.lacking().into());
     let ranges = recovered.lacks.iter().map(|lack| {
         let mut map = Map::new();
@@ -183,6 +209,13 @@ fn json_of(recovered: &Recovered) -> Value {
         Value::Object(map)
     });
     map.insert("missing_ranges".into(), ranges.collect());
+    Value::Object(map)
+}
+
+fn mapped_file_json(file: &MappedFile) -> Value {
+    let mut map = Map::new();
+    text_fields(&mut map, "from", file.from.to_string().as_bytes());
+    map.insert("verified".into(), file.verified.name().into());
     Value::Object(map)
 }
 

@@ -27,6 +27,8 @@ pub enum Source {
     Zero,
     /// As [`Zero`](Self::Zero), in a mapping that nobody may access (`PROT_NONE`): addresses that were set aside.
     Reserved,
+    /// In a mapped file that the case was given: pages of it that the process did not write to.
+    Filled,
     /// In the mapped file alone: pages of it that the process did not write to.
     File,
     /// In a guard region, where nobody can read.
@@ -42,13 +44,14 @@ pub enum Source {
 }
 
 /// The words for the sources, in tables and in JSON.
-const NAMES: [(Source, &str); 12] = [
+const NAMES: [(Source, &str); 13] = [
     (Source::Own, "own"),
     (Source::Parent, "parent"),
     (Source::Shared, "shared"),
     (Source::WrittenZero, "written zero"),
     (Source::Zero, "zero"),
     (Source::Reserved, "reserved"),
+    (Source::Filled, "filled"),
     (Source::File, "file"),
     (Source::Guard, "guard"),
     (Source::NotCaptured, "not captured"),
@@ -187,6 +190,7 @@ impl<'a> OwnPages<'a> {
 
 fn source_of(memory: &Memory, place: Place, is_own: bool) -> Source {
     match place {
+        Place::Image(object, _) if memory.object(object).contents.is_some() => Source::Filled,
         Place::Image(object, _) if memory.object(object).ancestor > 0 => Source::Parent,
         Place::Image(..) if is_own => Source::Own,
         Place::Image(..) => Source::Shared,

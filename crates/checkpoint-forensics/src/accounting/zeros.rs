@@ -71,6 +71,9 @@ impl Question for WrittenZeros {
                         return wants;
                     }
                     let source = source_of(memory, extent.place, own.has(extent.start));
+                    if source == Source::Filled {
+                        continue; // nobody wrote it
+                    }
                     let place = (space.pid, mapping.start, source);
                     self.pieces.push(Piece { place, page_size, seen: 0, is_other: false });
                     wants.push(Want { object, offset, len: extent.len });

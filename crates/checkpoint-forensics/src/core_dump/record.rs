@@ -119,7 +119,7 @@ fn files_of(layout: &Layout, model: &Model, files: &MappedFiles) -> Vec<Value> {
         text(&mut entry, "path", &model.files.path(file)?);
         entry.insert("bytes".into(), bytes.into());
         text(&mut entry, "from", found.from.to_string().as_bytes());
-        entry.insert("verified".into(), found.verified.text().into());
+        entry.insert("verified".into(), found.verified.name().into());
         Some(Value::Object(entry))
     };
     bytes.into_iter().filter_map(entry).collect()

@@ -195,6 +195,9 @@ impl AtHand<'_> {
 /// A page image's bytes, where they can be had at any offset.
 fn at_hand(source: Source<'_>, object: usize) -> Option<AtHand<'_>> {
     let object = source.memory.objects.get(object)?;
+    if let Some(contents) = &object.contents {
+        return Some(AtHand::Plain(contents.bytes.clone()));
+    }
     let owner = *source.memory.ancestry.get(object.ancestor)?;
     let index = source.case.evidence(owner).index();
     let files = source.case.dump(owner).image_files(index);

@@ -18,12 +18,21 @@ pub enum Verified {
 }
 
 impl Verified {
-    /// In words.
-    pub fn text(self) -> &'static str {
+    /// The word for it in JSON.
+    pub fn name(self) -> &'static str {
         match self {
             Self::BuildId => "build id",
             Self::Size => "size",
             Self::Nothing => "nothing",
+        }
+    }
+
+    /// In words.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::BuildId => "by build id",
+            Self::Size => "by size alone",
+            Self::Nothing => "by path alone",
         }
     }
 }

@@ -16,7 +16,7 @@ use container_checkpoint::error::Result;
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::FileId;
-use container_checkpoint::memory::Beside;
+use container_checkpoint::memory::{Beside, GivenFile};
 use container_checkpoint::model::{Deleted, MappingKind, Model, RegularFile};
 use container_checkpoint::root_files::Root;
 
@@ -109,6 +109,14 @@ impl MappedFiles {
     /// All that were found, by the number of the file.
     pub fn iter(&self) -> impl Iterator<Item = (FileId, &MappedFile)> {
         self.found.iter().map(|(file, found)| (*file, found))
+    }
+
+    /// Gives the case what was found: questions to the memory of the dump's processes see it from now on.
+    pub fn give_to(&self, case: &mut Case, id: DumpId) {
+        for (file, found) in self.iter() {
+            let (name, bytes) = (found.from.to_string(), found.bytes.clone());
+            case.give_file(id, GivenFile { file, name, bytes });
+        }
     }
 
     /// Looks for all files behind mappings of a dump's processes. Of compressed evidence this is one pass more where deleted or changed files are to be had, and of each compressed

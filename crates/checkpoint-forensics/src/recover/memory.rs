@@ -3,7 +3,7 @@
 use std::ops::{ControlFlow, Range};
 
 use container_checkpoint::ids::{FileId, Pid};
-use container_checkpoint::memory::{Backing, Memory, Missing, Place, Question, Want};
+use container_checkpoint::memory::{Backing, Memory, Missing, ObjectId, Place, Question, Want};
 use container_checkpoint::model::MappingKind;
 
 use super::target::Target;
@@ -80,7 +80,10 @@ impl<'w, 'a> Pages<'w, 'a> {
             match what {
                 What::Bytes(want) => {
                     let object = memory.object(want.object);
-                    output.pages.insert((object.ancestor, object.image.clone()));
+                    match &object.contents {
+                        Some(contents) => drop(output.files.insert(contents.file)),
+                        None => drop(output.pages.insert((object.ancestor, object.image.clone()))),
+                    }
                     parts.push((from, want));
                 }
                 What::Zero => {}
@@ -199,7 +202,27 @@ fn mapped(subject: Subject<'_>, memory: &Memory, pid: Pid, file: FileId) -> (u64
         end = piece.from + piece.len;
         true
     });
-    (size.unwrap_or(end), pieces)
+    let len = size.unwrap_or(end);
+    match memory.given(file) {
+        Some(object) => (len, filled(pieces, object, len)),
+        None => (len, pieces),
+    }
+}
+
+/// Ascending pieces of a file, and between them what the file itself has.
+fn filled(pieces: Vec<Piece>, object: ObjectId, len: u64) -> Vec<Piece> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    let end = Piece { from: len, len: 0, what: What::Zero };
+    for piece in pieces.into_iter().chain([end]) {
+        if at < piece.from {
+            let (from, len) = (at, piece.from - at);
+            all.push(Piece { from, len, what: What::Bytes(Want { object, offset: from, len }) });
+        }
+        at = piece.from + piece.len;
+        all.push(piece);
+    }
+    all
 }
 
 impl Question for Pages<'_, '_> {

@@ -15,7 +15,7 @@ use std::path::PathBuf;
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::gap::Findings;
-use container_checkpoint::ids::Pid;
+use container_checkpoint::ids::{FileId, Pid};
 use container_checkpoint::model::Model;
 
 use crate::outputs;
@@ -96,6 +96,8 @@ pub struct Recovered {
     pub inner: Option<Vec<u8>>,
     /// The page images that bytes were taken from: how many dumps back, and the name.
     pub pages: BTreeSet<(usize, String)>,
+    /// Mapped files that bytes were taken from, which nobody had written to.
+    pub files: BTreeSet<FileId>,
     /// Its length in bytes, with holes.
     pub len: u64,
     /// SHA-256 of it as it was written, zeros where bytes are missing. `None` when so much of it is holes that nobody would wait for it.

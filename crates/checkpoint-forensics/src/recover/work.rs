@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use container_checkpoint::error::Error as EvidenceError;
 use container_checkpoint::gap::Findings;
+use container_checkpoint::ids::FileId;
 use container_checkpoint::memory;
 use sha2::{Digest as _, Sha256};
 
@@ -35,6 +36,7 @@ pub(super) struct Output {
     pub(super) member: Vec<u8>,
     inner: Option<Vec<u8>>,
     pub(super) pages: BTreeSet<(usize, String)>,
+    pub(super) files: BTreeSet<FileId>,
     pub(super) contents: Contents,
     pub(super) target: Option<Target>,
     /// The number of its file.
@@ -55,6 +57,7 @@ impl Output {
             member: Vec::new(),
             inner: None,
             pages: BTreeSet::new(),
+            files: BTreeSet::new(),
             contents: Contents::default(),
             target: None,
             file: 0,
@@ -209,6 +212,7 @@ impl Work<'_> {
                 member: output.member.clone(),
                 inner: output.inner.clone(),
                 pages: output.pages.clone(),
+                files: output.files.clone(),
                 len,
                 sha256,
                 lacks,

@@ -147,6 +147,7 @@ impl Search {
             sightings: Vec::new(),
             objects: Vec::new(),
             image: image.clone(),
+            file: object.contents.as_ref().map(|contents| contents.file),
             ancestor: object.ancestor,
             offset,
             text,

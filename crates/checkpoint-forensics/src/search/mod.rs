@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use container_checkpoint::ids::{Pid, VirtualAddress};
+use container_checkpoint::ids::{FileId, Pid, VirtualAddress};
 use container_checkpoint::memory::{Memory, Question, Selection, Want};
 use container_checkpoint::model::SharedObjectId;
 
@@ -71,8 +71,10 @@ pub struct Match {
     pub sightings: Vec<(Pid, VirtualAddress)>,
     /// Which shared objects have the first byte at which offset, ascending.
     pub objects: Vec<(SharedObjectId, u64)>,
-    /// The page image that holds the first byte: `pages-2.img`; of a parent dump when `ancestor` is above 0.
+    /// The page image that holds the first byte: `pages-2.img`; of a parent dump when `ancestor` is above 0. Or where the file is from that does.
     pub image: Arc<str>,
+    /// The mapped file that holds the first byte, which is in no page image.
+    pub file: Option<FileId>,
     /// Whose image it is: 0 is the dump itself, 1 its parent, and so on.
     pub ancestor: usize,
     /// The offset of the first byte in the image, in bytes.

@@ -36,11 +36,11 @@ pub struct Options {
 }
 
 /// A string in memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Found<'f> {
     /// Who sees the first byte at which address, ascending.
     pub sightings: &'f [(Pid, VirtualAddress)],
-    /// The page image that holds the first byte.
+    /// The page image that holds the first byte, or the mapped file.
     pub object: &'f Object,
     /// The offset of the first byte in the image, in bytes.
     pub offset: u64,

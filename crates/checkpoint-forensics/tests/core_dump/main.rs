@@ -9,6 +9,7 @@ mod corpus;
 mod damage;
 mod debugger;
 mod evidence;
+mod memory;
 mod points;
 mod promises;
 mod reader;

@@ -13,7 +13,7 @@ use super::evidence::{Opened, corpus, unpack, unpacked};
 use super::reader::{Core, Segment};
 
 /// Case and its processes; the cores of a case with several have the pid in their names.
-const CASES: [(&str, &[u32]); 9] = [
+pub const CASES: [(&str, &[u32]); 9] = [
     ("01-simple", &[48]),
     ("01-static", &[48]),
     ("02-threads", &[48]),
@@ -71,7 +71,7 @@ const VALUES_ALLOWED: [Allowed; 2] = [
 ];
 
 /// The container's files, with those of single cases over them.
-fn sysroot(cases: &std::path::Path) -> (tempfile::TempDir, Root) {
+pub fn sysroot(cases: &std::path::Path) -> (tempfile::TempDir, Root) {
     let directory = unpacked(&cases.join("sysroot.tar.zst"));
     for (case, below) in [("03-shm", "files"), ("07-amx", "sysroot-extra"), ("08-compat32", "sysroot-extra")]
     {

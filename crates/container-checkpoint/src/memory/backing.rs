@@ -114,19 +114,38 @@ impl AddressSpace {
         });
     }
 
+    /// Whether a mapping may have pages of the process's own that are not known to be stored.
+    fn may_have_others(&self, mapping: &Mapping) -> bool {
+        let range = mapping.start.0..mapping.end.0;
+        let stores_none = || match mapping.is_shared() {
+            true => self.stored.within(range.clone()).next().is_none(),
+            false => self.stored.own_within(range.clone()).next().is_none(),
+        };
+        self.doubts.private || (range.start >= MAYBE_LEFT_OUT_FROM && stores_none())
+    }
+
+    /// The parts of a mapping of a file where everybody sees the file for sure who sees nothing that is stored.
+    pub(super) fn sees_file(&self, mapping: &Mapping) -> Vec<Range<u64>> {
+        let mut parts = Vec::new();
+        if mapping.kind == MappingKind::FilePrivate && self.may_have_others(mapping) {
+            return parts;
+        }
+        split(mapping.start.0..mapping.end.0, &self.doubts.guards, |part, is_guard| {
+            if !is_guard && !part.is_empty() {
+                parts.push(part);
+            }
+        });
+        parts
+    }
+
     /// What is behind an address of a mapping where nothing is stored.
     fn beneath(&self, mapping: &Mapping, address: u64) -> Backing {
         use MappingKind as Kind;
         let zero_unless = |is_doubtful: bool| {
-            let maybe_left_out = mapping.start.0 >= MAYBE_LEFT_OUT_FROM
-                && self.stored.within(mapping.start.0..mapping.end.0).next().is_none();
-            if self.doubts.private || is_doubtful || maybe_left_out {
-                Backing::Unknown
-            } else {
-                Backing::Zero
-            }
+            if is_doubtful || self.may_have_others(mapping) { Backing::Unknown } else { Backing::Zero }
         };
         match mapping.kind {
+            Kind::FilePrivate if self.may_have_others(mapping) => Backing::Unknown,
             Kind::FilePrivate | Kind::FileShared => match mapping.file {
                 Some(file) => Backing::File(file, mapping.offset.saturating_add(address - mapping.start.0)),
                 None => Backing::Unknown,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-/// A page image in one [`Memory`](super::Memory): its number in [`Memory::objects`](super::Memory::objects).
+/// A page image, or a file behind mappings, in one [`Memory`](super::Memory): its number in [`Memory::objects`](super::Memory::objects).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectId(pub u32);
 
@@ -21,7 +21,7 @@ pub struct Extent {
 /// Where bytes are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// In a page image, at an offset in bytes; of a packed image, among its plain pages.
+    /// In a page image, at an offset in bytes; of a packed image, among its plain pages. Or in a file that the case [was given](crate::case::Case::give_file).
     Image(ObjectId, u64),
     /// The evidence says that there are bytes, and they can't be had.
     Missing(Missing),

@@ -5,6 +5,7 @@
 
 mod backing;
 mod extent;
+mod filled;
 mod holes;
 mod packing;
 mod pagemaps;
@@ -19,6 +20,7 @@ mod visit;
 
 pub use backing::{Backing, Piece};
 pub use extent::{Extent, Extents, Missing, ObjectId, Place};
+pub use filled::{FileContents, GivenFile};
 pub use packing::{Packing, PlainPages, PlainPart};
 pub use parents::ancestry;
 pub use question::{Answered, Beside, Question, answer, answer_beside, ridden};
@@ -62,15 +64,25 @@ pub struct Memory {
     ends: Vec<Option<u64>>,
 }
 
-/// A page image.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What extents point into: a page image, or a file behind mappings.
+#[derive(Clone, Debug)]
 pub struct Object {
     /// Whose it is: 0 is the dump itself, 1 its parent, and so on.
     pub ancestor: usize,
-    /// Its name: `pages-2.img`.
+    /// Its name: `pages-2.img`, or where the file is from.
     pub image: String,
     /// How its pages are packed, if they are: offsets in it are those of the plain pages.
     pub packing: Option<Arc<Packing>>,
+    /// The contents, if it is a file that the case [was given](Case::give_file).
+    pub contents: Option<FileContents>,
+}
+
+impl Object {
+    /// Whether it is the same page image.
+    fn is_image(&self, other: &Self) -> bool {
+        let key = |object: &Self| (object.ancestor, object.contents.is_some());
+        key(self) == key(other) && self.image == other.image && self.packing == other.packing
+    }
 }
 
 /// One dump of a chain, as its images are read.
@@ -103,6 +115,7 @@ impl Memory {
         memory.ancestry = ancestry;
         memory.ends = memory.objects.iter().map(|object| memory.end_of(case, object)).collect();
         holes::mark(case, id, &mut memory);
+        memory.fill(case.files_behind_mappings(id));
         memory
     }
 
@@ -129,7 +142,8 @@ impl Memory {
     /// Whether another one has the same bytes at the same addresses in the same images: an answer from one is an answer from the other.
     fn stores_the_same(&self, other: &Self) -> bool {
         let same = |(a, b): (&AddressSpace, &AddressSpace)| a.pid == b.pid && a.stored == b.stored;
-        self.objects == other.objects
+        self.objects.len() == other.objects.len()
+            && self.objects.iter().zip(&other.objects).all(|(a, b)| a.is_image(b))
             && self.spaces.len() == other.spaces.len()
             && self.spaces.iter().zip(&other.spaces).all(same)
             && self.shared.len() == other.shared.len()
@@ -138,7 +152,7 @@ impl Memory {
 
     /// Where a page image is: the dump that has it, and the member. `None` when it is not there.
     fn page_image(&self, case: &Case, object: &Object) -> Option<(DumpId, MemberId)> {
-        let owner = *self.ancestry.get(object.ancestor)?;
+        let owner = *self.ancestry.get(object.ancestor).filter(|_| object.contents.is_none())?;
         let files = case.dump(owner).image_files(case.evidence(owner).index());
         Some((owner, files.member(object.image.as_bytes())?))
     }

@@ -140,7 +140,8 @@ impl<'a> Pagemaps<'a> {
             return (self.objects[id.0 as usize].packing.as_deref() == packing.as_ref()).then_some(id);
         }
         let id = ObjectId(u32::try_from(self.objects.len()).ok()?);
-        self.objects.push(Object { ancestor, image: image.to_owned(), packing: packing.map(Arc::new) });
+        let (image, packing) = (image.to_owned(), packing.map(Arc::new));
+        self.objects.push(Object { ancestor, image, packing, contents: None });
         self.numbers.insert(key, id);
         Some(id)
     }

@@ -173,6 +173,8 @@ impl Reading<'_> {
             .collect();
         let mut schedules =
             Schedule::by_source(&wants, |object| sources.get(object.0 as usize).copied().flatten());
+        let is_file = |object: ObjectId| self.memory.objects.get(object.0 as usize)?.contents.as_ref();
+        let of_files = Schedule::by_source(&wants, |object| is_file(object).map(|_| object));
         let mut passing: BTreeSet<usize> = beside.iter().map(|beside| beside.evidence).collect();
         let mut has_enough = false;
         for (&source, schedule) in &mut schedules {
@@ -184,11 +186,7 @@ impl Reading<'_> {
             };
             // A source that fails in the middle leaves the rest unserved, and that is reported.
             let packing = self.memory.packing(source.packed);
-            let _ =
-                schedule.serve_from(&bytes, packing, &mut |want, at, bytes| match self.context.cancelled() {
-                    true => ControlFlow::Break(()),
-                    false => question.bytes(want, at, bytes),
-                });
+            let _ = schedule.serve_from(&bytes, packing, &mut self.show_to(&mut question));
             has_enough = schedule.stopped;
             if has_enough || self.context.cancelled() {
                 break;
@@ -216,8 +214,24 @@ impl Reading<'_> {
                 result => result?,
             }
         }
-        let schedules = schedules.into_iter().map(|(source, schedule)| (source.packed, schedule)).collect();
+        let mut schedules: Vec<Scheduled> =
+            schedules.into_iter().map(|(source, schedule)| (source.packed, schedule)).collect();
+        for (object, mut schedule) in of_files {
+            if let Some(file) = is_file(object).filter(|_| !has_enough) {
+                let _ = schedule.serve_from(&file.bytes, None, &mut self.show_to(&mut question));
+                has_enough = schedule.stopped;
+            }
+            schedules.push((None, schedule));
+        }
         Ok(Shown { question, wants, schedules })
+    }
+
+    /// Shows bytes to a question until the caller asks to stop.
+    fn show_to<Q: Question>(&self, question: &mut Q) -> impl FnMut(usize, u64, &[u8]) -> ControlFlow<()> {
+        |want, at, bytes| match self.context.cancelled() {
+            true => ControlFlow::Break(()),
+            false => question.bytes(want, at, bytes),
+        }
     }
 
     /// Where an object's bytes are, if its image is there and can be read.

@@ -13,11 +13,11 @@ use super::extent::{Extent, Extents, Lost, Missing, ObjectId};
 pub struct Stored {
     /// The process's own pages: they come first.
     private: Extents,
-    /// Shared objects behind mappings, ascending and disjoint.
+    /// Shared objects and files behind mappings, ascending and disjoint.
     views: Vec<View>,
 }
 
-/// A shared object behind a mapping.
+/// A shared object behind a mapping, or a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct View {
     /// The addresses of the mapping.
@@ -34,6 +34,14 @@ pub(super) type Marked = HashMap<*const Extents, (Arc<Extents>, Arc<Extents>)>;
 impl Stored {
     pub(super) fn new(private: Extents, views: Vec<View>) -> Self {
         Self { private, views }
+    }
+
+    /// Shows what further mappings show.
+    pub(super) fn show(&mut self, views: Vec<View>) {
+        if !views.is_empty() {
+            self.views.extend(views);
+            self.views.sort_by_key(|view| view.range.start);
+        }
     }
 
     /// Marks lost bytes as such that can't be had, for a reason. `marked` has the objects that were marked for other spaces, by what they were before.
