@@ -140,17 +140,21 @@ const QUESTIONS: &[(&[&str], &[&str])] = &[
     (&["rootfs", "--store=all", "--hash", "--format=json"], &["document", "rootfs"]),
     (&["recover", "--format=json"], &["document", "recoverable"]),
     (&["maps", "--zeros", "--format=json"], &["document", "maps"]),
+    (&["maps", "--fill=all", "--format=json"], &["document", "maps"]),
     (&["modules", "--format=json"], &["document", "modules"]),
 ];
 
 /// What `recover` writes; it is given a directory for it.
-const RECOVERY: (&[&str], &[&str]) =
-    (&["recover", "--all", "--exe", "--shm=0", "--queue=pipe", "--format=json"], &["document", "recovered"]);
+const RECOVERY: (&[&str], &[&str]) = (
+    &["recover", "--all", "--exe", "--fill=all", "--shm=0", "--queue=pipe", "--format=json"],
+    &["document", "recovered"],
+);
 
 /// Questions that are answered line by line: the tables of their records, and of their summary.
 const STREAMS: &[(&[&str], &str, &str)] = &[
     (&["grep", "--format=jsonl", r"(?-u)NEEDLE|COLDCASE|\xff\xfe\x1b"], "match", "grep's summary"),
     (&["grep", "--format=jsonl", "--max-match=12", "-m20", "[A-Z_]{9,}"], "match", "grep's summary"),
+    (&["grep", "--format=jsonl", "--fill=all", "-m20", "ELF|GNU"], "match", "grep's summary"),
     (&["grep", "--format=jsonl", "-c", "--hex", "4e 45 45 44"], "count", "grep's summary"),
     (&["grep", "--format=jsonl", "--in=all", r"(?-u)NEEDLE_|\xff\xfe\x1b|passw"], "match", "grep's summary"),
     (&["grep", "--format=jsonl", "--in=all", "-l", "root"], "count", "grep's summary"),
@@ -180,6 +184,7 @@ fn keeps_to_the_contract(schema: &Schema, archive: &str) {
             // What is said of where something is depends on what it is in.
             let in_memory = format!("{table} in memory");
             let tables: &[&str] = match (*table, record["store"] == "memory") {
+                _ if record["type"] == "file" => &["file", "mapped_file"],
                 ("string", _) => &[table],
                 (_, true) => &[table, &in_memory],
                 ("match", false) => &[table, "match in a store", "of a store"],

@@ -12,6 +12,7 @@ mod crit;
 mod crit_images;
 mod damage;
 mod exit_status;
+mod filling;
 mod generations;
 mod grep;
 mod grep_everywhere;

@@ -227,3 +227,10 @@ pub struct Records {
     /// The last line.
     pub summary: Value,
 }
+
+impl Records {
+    /// The records of a type.
+    pub fn of(&self, kind: &str) -> Vec<&Value> {
+        self.records.iter().filter(|record| record["type"] == kind).collect()
+    }
+}

@@ -134,3 +134,34 @@ fn a_sink_that_fails_ends_it_at_once() {
         }
     }
 }
+
+/// An archive that lies in memory, as a mapped one does, lends its bytes.
+#[test]
+fn a_range_is_lent_not_copied() {
+    let mut bytes = Vec::new();
+    zstd::Decoder::new(std::fs::File::open(testdata("kitchen.tar.zst")).unwrap())
+        .unwrap()
+        .read_to_end(&mut bytes)
+        .unwrap();
+    let archive = Arc::new(bytes);
+    let context = Context::default();
+    let evidence = Evidence::from_source("x".into(), archive.clone(), &context, &mut Nobody).unwrap();
+    let mut case = Case::default();
+    case.add_opened(evidence, Locator::parse("x".as_ref()));
+    let memory = Memory::of(&case, DUMP);
+    let lent = archive.as_ptr_range();
+    let mut len = 0;
+    for space in &memory.spaces {
+        let source = Source { case: &case, id: DUMP, memory: &memory, space };
+        read(source, from_ref(&EVERYWHERE), &context, Keep::default(), &mut |_, part: Part<'_>| {
+            if let Part::Bytes(bytes) = part {
+                let part = bytes.as_ptr_range();
+                assert!(lent.start <= part.start && part.end <= lent.end);
+                len += bytes.len();
+            }
+            Ok(())
+        })
+        .unwrap();
+    }
+    assert!(len > 1 << 20, "{len}");
+}

@@ -3,6 +3,45 @@
 //! Bytes that lie at an offset are read when it is their turn. From a packed archive they come in the order of its page images, and a process's memory is in
 //! several of them where it shows shared objects or has a parent: what comes early is kept, in memory up to a bound, beyond it in a file without a
 //! name if the caller names a directory for that.
+//!
+//! # Example: what is at an address, and the bytes around it
+//!
+//! ```no_run
+//! use checkpoint_forensics::in_order::{self, Keep, Part, Source};
+//! use container_checkpoint::case::{Case, DumpId};
+//! use container_checkpoint::context::Context;
+//! use container_checkpoint::evidence::Nobody;
+//! use container_checkpoint::ids::{Pid, VirtualAddress};
+//! use container_checkpoint::memory::Memory;
+//! use container_checkpoint::naming::Locator;
+//!
+//! let context = Context::default();
+//! let mut case = Case::default();
+//! case.add(Locator::parse("kitchen.tar.zst".as_ref()), &context, &mut Nobody);
+//! let id = DumpId { evidence: 0, dump: 0 };
+//! let memory = Memory::of(&case, id);
+//! let space = memory.space(Pid(8)).ok_or("no such process")?;
+//!
+//! let address = 0x7f58_aebd_2000;
+//! let mapping = space.mapping_at(VirtualAddress(address)).ok_or("nothing is mapped there")?;
+//! println!("{} {}, from {:#x} of its file", mapping.permissions(), mapping.kind.name(), mapping.offset);
+//! // What is behind each part of it, from metadata alone: stored, zero, in a file, not captured.
+//! for piece in space.locate(mapping.start.0..mapping.end.0) {
+//!     println!("{} {} {:?}", piece.start, piece.len, piece.backing);
+//! }
+//! // The bytes: lent from the mapped archive, or as they go by. What is not known is said to be absent, and why.
+//! let source = Source { case: &case, id, memory: &memory, space };
+//! let findings = in_order::read(source, &[address..address + 64], &context, Keep::default(), &mut |at, part: Part<'_>| {
+//!     match part {
+//!         Part::Bytes(bytes) => println!("{at:#x}: {bytes:02x?}"),
+//!         Part::Zeros(len) | Part::Reserved(len) => println!("{at:#x}: {len} zeros"),
+//!         Part::Absent(len, why) => println!("{at:#x}: {len} bytes: {}", why.why()),
+//!     }
+//!     Ok(())
+//! })?;
+//! assert!(findings.gaps.is_empty());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod early;
 mod pieces;
@@ -30,6 +69,12 @@ pub trait Sink {
     /// # Errors
     /// What writing says; nothing more comes then.
     fn part(&mut self, address: u64, part: Part<'_>) -> io::Result<()>;
+}
+
+impl<F: FnMut(u64, Part<'_>) -> io::Result<()>> Sink for F {
+    fn part(&mut self, address: u64, part: Part<'_>) -> io::Result<()> {
+        self(address, part)
+    }
 }
 
 /// A part of a process's memory.
