@@ -21,13 +21,14 @@ fn dumped(arguments: &[&str]) -> (TempDir, Ran) {
     (directory, ran)
 }
 
-/// The cores, without the record and the script that stand beside each.
+/// The cores, without the record and the script that stand beside each, and the executable beside some.
 fn names(directory: &TempDir) -> BTreeSet<String> {
     let entries = fs::read_dir(directory.path().join("cores")).unwrap();
     let all: BTreeSet<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let cores: BTreeSet<String> =
-        all.iter().filter(|name| !name.ends_with(".json") && !name.ends_with(".gdb")).cloned().collect();
+    let is_core = |name: &&String| ![".json", ".gdb", ".exe"].iter().any(|end| name.ends_with(end));
+    let cores: BTreeSet<String> = all.iter().filter(is_core).cloned().collect();
+    let all: BTreeSet<String> = all.into_iter().filter(|name| !name.ends_with(".exe")).collect();
     let beside = |end: &str| cores.iter().map(|name| format!("{name}{end}")).collect::<BTreeSet<_>>();
     assert_eq!(all, &(&cores | &beside(".json")) | &beside(".gdb"));
     cores
@@ -227,7 +228,8 @@ fn addresses_are_physical_ones_on_request_and_the_same_core_otherwise() {
 fn names_of_the_evidence_are_no_commands_for_gdb() {
     let (directory, ran) = dumped(&[&testdata("hostile.tar.zst")]);
     assert!(ran.status == 0 || ran.status == 3, "{}", ran.told());
-    let known = ["set auto-load ", "set sysroot /nonexistent", "core-file /", "thread apply "];
+    let exe = format!("file {}", directory.path().join("cores/core.").display());
+    let known = ["set auto-load ", "set sysroot /nonexistent", "core-file /", "thread apply ", &exe];
     let mut lines = 0;
     for name in names(&directory) {
         let script = fs::read_to_string(directory.path().join(format!("cores/{name}.gdb"))).unwrap();
@@ -362,4 +364,82 @@ fn podman_s_pair_gives_the_core_of_the_whole_checkpoint_after_it() {
     let pair = [&testdata("pre-final.tar.zst"), "--parent", &testdata("pre-checkpoint.tar.zst")];
     // A moment later; the process had not run in between.
     assert_same_cores(&pair, &testdata("pre-whole.tar.zst"), &[1]);
+}
+
+/// The executable beside a core.
+fn executable(directory: &TempDir, pid: u64) -> std::path::PathBuf {
+    directory.path().join(format!("cores/core.{pid}.exe"))
+}
+
+/// What `recover` writes for a choice.
+fn recovered(arguments: &[&str]) -> Vec<u8> {
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("out");
+    coldcase(&[&["recover", "--output", out.to_str().unwrap()], arguments].concat()).run().ends_with(0);
+    fs::read(fs::read_dir(&out).unwrap().next().unwrap().unwrap().path()).unwrap()
+}
+
+#[test]
+fn an_executable_that_is_in_the_evidence_alone_stands_beside_the_core() {
+    let archive = testdata("kitchen.tar.zst");
+    let (directory, ran) = dumped(&["-p", "40", "-p", "8", &archive]);
+    ran.ends_with(0);
+    let ghost = fs::read(executable(&directory, 40)).unwrap();
+    assert!(ghost == recovered(&["--ghost", "8", &archive]));
+    assert_eq!(fs::metadata(executable(&directory, 40)).unwrap().permissions().mode() & 0o777, 0o600);
+    assert!(!executable(&directory, 8).exists(), "that of the image is not in the evidence");
+    let beside =
+        |end: &str| fs::read_to_string(directory.path().join(format!("cores/core.40.{end}"))).unwrap();
+    assert!(beside("gdb").contains(&format!("\nfile {}\n", executable(&directory, 40).display())));
+    let record: serde_json::Value = serde_json::from_str(&beside("json")).unwrap();
+    assert_eq!(record["executable_file"], "core.40.exe");
+
+    let again = |more: &[&str]| {
+        let out = directory.path().join("cores");
+        coldcase(&[&["coredump", "-p", "40", "-o", out.to_str().unwrap(), &archive], more].concat()).run()
+    };
+    for name in ["core.40", "core.40.gdb", "core.40.json"] {
+        fs::remove_file(directory.path().join("cores").join(name)).unwrap();
+    }
+    let refused = again(&[]);
+    assert_eq!(refused.status, 2, "{}", refused.told());
+    assert!(refused.stderr.contains("core.40.exe exists already"), "{}", refused.stderr);
+    again(&["--force"]).ends_with(0);
+    assert!(fs::read(executable(&directory, 40)).unwrap() == ghost);
+}
+
+#[test]
+fn hidden_executables_stand_beside_their_cores_and_their_stacks_have_names() {
+    let Some(corpus) = corpus() else { return };
+    let archive = corpus.join("checkpoints/compromised.tar.zst").into_os_string().into_string().unwrap();
+    let (directory, ran) = dumped(&[&archive]);
+    ran.ends_with(0);
+    for pid in [5, 6] {
+        let exe = fs::read(executable(&directory, pid)).unwrap();
+        assert!(exe == recovered(&["--exe", "-p", &pid.to_string(), &archive]), "{pid}");
+        let script = directory.path().join(format!("cores/core.{pid}.gdb"));
+        let mut gdb = std::process::Command::new("gdb");
+        gdb.args(["-nx", "-batch", "-x"]).arg(script).args(["-ex", "bt"]);
+        let Ok(output) = gdb.output() else {
+            println!("skipped: no gdb");
+            return;
+        };
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(said.contains(" in pause ()") && said.contains(" in main ()"), "{said}");
+    }
+}
+
+#[test]
+fn a_memory_file_that_is_not_whole_is_no_executable() {
+    let Some(corpus) = corpus() else { return };
+    let directory = unpacked(corpus.join("checkpoints/compromised.tar.zst"));
+    let images = directory.path().join("checkpoint");
+    let shared = fs::read_dir(&images).unwrap().map(|entry| entry.unwrap().path());
+    let mut shared = shared.filter(|path| path.to_str().unwrap().contains("pagemap-shmem-"));
+    let pagemap = shared.next().unwrap();
+    let bytes = fs::read(&pagemap).unwrap();
+    fs::write(&pagemap, &bytes[..bytes.len() - 2]).unwrap();
+    let (cores, ran) = dumped(&[directory.path().to_str().unwrap()]);
+    assert_eq!(ran.status, 3, "{}", ran.told());
+    assert!(executable(&cores, 5).exists() && !executable(&cores, 6).exists());
 }

@@ -3,6 +3,7 @@
 //! Names in the evidence are its maker's. Whatever could end a line or a word of gdb's is escaped, and files are named to gdb only where their names are plain.
 
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use container_checkpoint::model::Model;
@@ -32,21 +33,24 @@ pub(super) fn write(
     // Nothing of the container's may run in the debugger.
     writeln!(out, "set auto-load python-scripts off\nset auto-load gdb-scripts off")?;
     match &options.root {
-        Some(root) => {
-            let root = absolute(root);
-            writeln!(out, "set sysroot {}", root.display())?;
-            let file = root.join(String::from_utf8_lossy(&executable).trim_start_matches('/'));
-            match plain(&file).filter(|_| file.is_file()) {
-                Some(file) => writeln!(out, "file {file}")?,
-                None => writeln!(out, "# The executable is not in the given root: file PATH")?,
-            }
-        }
+        Some(root) => writeln!(out, "set sysroot {}", absolute(root).display())?,
         None => {
-            writeln!(out, "# Give gdb the container's root file system, and the executable in it:")?;
-            writeln!(out, "#   set sysroot ROOT\n#   file ROOT{}", shown(&executable))?;
+            writeln!(out, "# Give gdb the container's root file system: set sysroot ROOT")?;
             writeln!(out, "# Without it, this machine's files must not stand in for the container's.")?;
             writeln!(out, "set sysroot {NO_ROOT}")?;
         }
+    }
+    let file = written.executable.clone().or_else(|| options.in_root(model, subject.map.executable));
+    match file.map(|file| absolute(&file)) {
+        Some(file) => match plain(&file) {
+            Some(file) => writeln!(out, "file {file}")?,
+            None => writeln!(
+                out,
+                "# gdb can't be given a file of such a name: {}",
+                shown(file.as_os_str().as_bytes())
+            )?,
+        },
+        None => writeln!(out, "# The executable is neither in the evidence nor in a given root: file PATH")?,
     }
     writeln!(out, "core-file {}", absolute(&written.path).display())?;
     // Names of threads have no place in a core.

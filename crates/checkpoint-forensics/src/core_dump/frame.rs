@@ -137,6 +137,7 @@ impl Frame {
             bytes: self.len,
             machine: subject.machine.name,
             script: None,
+            executable: None,
             threads: subject.threads.len(),
             threads_without_registers: subject.without_registers.clone(),
             absent: layout.absent.clone(),

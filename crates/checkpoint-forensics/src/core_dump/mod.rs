@@ -8,6 +8,7 @@ mod absence;
 mod arch;
 mod debugger;
 mod elf;
+mod executable;
 mod files_note;
 mod fill;
 mod frame;
@@ -24,10 +25,14 @@ mod stream;
 mod subject;
 mod warning;
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
+use std::slice::from_ref;
 
+use container_checkpoint::context::Context;
 use container_checkpoint::gap::Findings;
-use container_checkpoint::ids::Pid;
+use container_checkpoint::ids::{FileId, Pid};
 use container_checkpoint::memory::{self, Beside, Ride};
 use container_checkpoint::model::{Model, Process};
 use container_checkpoint::root_files::Root;
@@ -106,6 +111,8 @@ pub struct Written {
     pub machine: &'static str,
     /// What tells gdb everything at once, if there is such a file.
     pub script: Option<PathBuf>,
+    /// The executable, where it was in the evidence: deleted, changed, or a memory file.
+    pub executable: Option<PathBuf>,
     /// How many threads it has.
     pub threads: usize,
     /// Threads that are not in it, because their registers can't be had.
@@ -203,13 +210,28 @@ impl Options {
         self.directory.join(format!("core.{pid}.gdb"))
     }
 
+    /// The executable of a process, where it is in the evidence.
+    pub fn executable(&self, pid: Pid) -> PathBuf {
+        self.directory.join(format!("core.{pid}.exe"))
+    }
+
+    /// A file in the root file system that debuggers are told of.
+    fn in_root(&self, model: &Model, file: FileId) -> Option<PathBuf> {
+        let regular = model.files.with_path(file)?.regular().filter(|regular| regular.deleted.is_none())?;
+        let (root, context) = (self.root.as_ref()?, Context::default());
+        // As all files of a root are found: no link and no name leads out of it.
+        let found = Root::open(root, &context).ok()?.files(from_ref(&regular.path), 0, &context).ok()?;
+        let found = found.into_values().next()?.ok()?;
+        Some(root.join(OsStr::from_bytes(&found.path)))
+    }
+
     fn rules(&self) -> layout::Rules {
         layout::Rules { honour_dontdump: self.honour_dontdump, fill: self.fill }
     }
 
     /// All files of a process.
-    fn paths(&self, pid: Pid) -> [PathBuf; 3] {
-        [self.path(pid), self.record(pid), self.script(pid)]
+    fn paths(&self, pid: Pid) -> [PathBuf; 4] {
+        [self.path(pid), self.record(pid), self.script(pid), self.executable(pid)]
     }
 }
 

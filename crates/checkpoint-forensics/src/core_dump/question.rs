@@ -2,16 +2,19 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use container_checkpoint::context::Context;
 use container_checkpoint::error::Error::Cancelled;
+use container_checkpoint::evidence::Bytes;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
 
+use super::executable::Executables;
 use super::frame::Frame;
 use super::layout::Layout;
 use super::looks::Looks;
@@ -35,6 +38,7 @@ pub struct CoreDump {
     cancel: Arc<AtomicBool>,
     /// Ascending by pid.
     cores: Vec<Core>,
+    executables: Executables,
     outputs: Outputs,
     /// What went wrong first; nothing is written any more.
     failure: Option<Error>,
@@ -62,7 +66,8 @@ impl CoreDump {
     /// Prepares cores of the processes that the options choose.
     pub fn new(options: Options, context: &Context) -> Self {
         let cancel = context.cancel.clone();
-        Self { options, cancel, cores: Vec::new(), outputs: Outputs::default(), failure: None }
+        let (cores, executables, outputs) = Default::default();
+        Self { options, cancel, cores, executables, outputs, failure: None }
     }
 
     /// Adds headers and notes, and gives the files their names: all cores are whole before the first gets it.
@@ -92,7 +97,18 @@ impl CoreDump {
                         continue;
                     }
                     core.fill(&mut self.outputs, files, &self.cancel)?;
-                    written.push(core.complete(&mut self.outputs, &self.options, &subject, model, files)?);
+                    let file = subject.map.executable;
+                    let executable = match self.options.in_root(model, file) {
+                        Some(_) => None,
+                        None => {
+                            let (outputs, options) = (&mut self.outputs, &self.options);
+                            self.executables.write(pid, file, files, options, outputs, &self.cancel)?
+                        }
+                    };
+                    keep.extend(executable.as_ref().map(|(_, output)| *output));
+                    let executable = executable.map(|(path, _)| path);
+                    let (outputs, options) = (&mut self.outputs, &self.options);
+                    written.push(core.complete(outputs, options, &subject, model, files, executable)?);
                     keep.insert(core.output);
                     keep.extend(&core.beside);
                 }
@@ -103,24 +119,22 @@ impl CoreDump {
     }
 
     fn take(&mut self, want: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        if let Some(taken) = self.executables.take(want, at, bytes, &mut self.outputs, &self.cancel) {
+            return taken;
+        }
         let number = self.cores.partition_point(|core| core.first_want <= want) - 1;
         let core = &mut self.cores[number];
         let part = want - core.first_want;
         let start = core.layout.parts[part].at + at;
-        for (step, piece) in (0_u64..).zip(bytes.chunks(STEP)) {
-            if self.cancel.load(Ordering::Relaxed) {
-                return Err(Cancelled.into());
-            }
-            self.outputs.write_sparse(core.output, start + step * STEP as u64, piece)?;
-            core.came[part] += piece.len() as u64;
-        }
+        write_bytes(&mut self.outputs, core.output, start, bytes, &self.cancel)?;
+        core.came[part] += bytes.len() as u64;
         Ok(())
     }
 }
 
 impl Question for CoreDump {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        (self.cores, self.outputs, self.failure) = (Vec::new(), Outputs::default(), None);
+        (self.cores, self.executables, self.outputs, self.failure) = Default::default();
         let mut wants = Vec::new();
         let chosen = |pid: Pid| self.options.pids.is_empty() || self.options.pids.contains(&pid);
         for space in memory.spaces.iter().filter(|space| space.map.is_some() && chosen(space.pid)) {
@@ -141,6 +155,11 @@ impl Question for CoreDump {
             let beside = Vec::new();
             self.cores.push(Core { pid: space.pid, layout, output, beside, first_want, came });
         }
+        let pids = self.cores.iter().map(|core| core.pid);
+        let wanted = self.executables.want(memory, pids, &self.options, &mut self.outputs, &mut wants);
+        if let Err(error) = wanted {
+            self.failure = Some(error);
+        }
         wants
     }
 
@@ -158,32 +177,50 @@ impl Question for CoreDump {
     }
 }
 
+/// Writes bytes to an offset of an output, until the caller asks to stop.
+pub(super) fn write_bytes(
+    outputs: &mut Outputs,
+    output: usize,
+    at: u64,
+    bytes: &[u8],
+    cancel: &AtomicBool,
+) -> Result<(), Error> {
+    for (step, piece) in (0_u64..).zip(bytes.chunks(STEP)) {
+        if cancel.load(Ordering::Relaxed) {
+            return Err(Cancelled.into());
+        }
+        outputs.write_sparse(output, at + step * STEP as u64, piece)?;
+    }
+    Ok(())
+}
+
+/// Writes a range of a file to an offset of an output; `from` says which file it is, for messages.
+pub(super) fn write_file(
+    outputs: &mut Outputs,
+    output: usize,
+    mut at: u64,
+    (file, range): (&Bytes, Range<u64>),
+    cancel: &AtomicBool,
+    from: impl Fn() -> String,
+) -> Result<(), Error> {
+    let mut result = Ok(());
+    let read = file.visit(range, &mut |bytes| {
+        result = write_bytes(outputs, output, at, bytes, cancel);
+        at += bytes.len() as u64;
+        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    result?;
+    read.map_err(|source| Error::File { from: from(), source })
+}
+
 impl Core {
     /// Adds the pages that are in files alone.
     fn fill(&self, outputs: &mut Outputs, files: &MappedFiles, cancel: &AtomicBool) -> Result<(), Error> {
         for filling in &self.layout.fillings {
             let Some(bytes) = filling.bytes(files) else { continue };
-            let mut at = filling.at;
-            let mut failure = None;
             let range = filling.offset..filling.offset.saturating_add(filling.len);
-            let read = bytes.visit(range, &mut |bytes| {
-                for piece in bytes.chunks(STEP) {
-                    if cancel.load(Ordering::Relaxed) {
-                        failure = Some(Cancelled.into());
-                    } else if let Err(error) = outputs.write_sparse(self.output, at, piece) {
-                        failure = Some(error.into());
-                    }
-                    if failure.is_some() {
-                        return ControlFlow::Break(());
-                    }
-                    at += piece.len() as u64;
-                }
-                ControlFlow::Continue(())
-            });
-            if let Some(failure) = failure {
-                return Err(failure);
-            }
-            read.map_err(|source| Error::File { from: files.origin_of(filling.file), source })?;
+            let from = || files.origin_of(filling.file);
+            write_file(outputs, self.output, filling.at, (bytes, range), cancel, from)?;
         }
         Ok(())
     }
@@ -196,6 +233,7 @@ impl Core {
         subject: &Subject<'_>,
         model: &Model,
         files: &MappedFiles,
+        executable: Option<PathBuf>,
     ) -> Result<Written, Error> {
         let (output, layout) = (self.output, &mut self.layout);
         let mut looks = Looks::of(subject);
@@ -219,6 +257,7 @@ impl Core {
 
         let mut written = frame.written(subject, layout, restarts, options);
         written.script = Some(options.script(self.pid));
+        written.executable = executable;
         self.beside = [options.record(self.pid), options.script(self.pid)]
             .into_iter()
             .map(|path| outputs.add(path, 0))

@@ -69,6 +69,9 @@ fn head(subject: &Subject<'_>, model: &Model, layout: &Layout, written: &Written
     if let Some(path) = model.files.path(subject.map.executable) {
         text(&mut head, "executable", &path);
     }
+    if let Some(name) = written.executable.as_ref().and_then(|path| path.file_name()) {
+        head.insert("executable_file".into(), name.to_string_lossy().into());
+    }
     head.insert("page_size".into(), layout.page.into());
     let threads = subject.threads.iter().map(|(thread, _)| {
         let mut entry = Map::new();
