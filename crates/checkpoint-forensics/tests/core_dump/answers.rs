@@ -213,7 +213,7 @@ fn gdb_says_the_same_of_our_core_and_of_its_own() {
             let script = format!("source {}", script_of(&cores.path(*pid)));
             let questions = &process["queries"];
             let (Some(ours), Some(theirs)) =
-                (asked(SCRIPT, &[script.clone()], questions), asked(SCRIPT, &open, questions))
+                (asked(SCRIPT, std::slice::from_ref(&script), questions), asked(SCRIPT, &open, questions))
             else {
                 return;
             };
