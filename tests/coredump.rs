@@ -26,9 +26,10 @@ fn names(directory: &TempDir) -> BTreeSet<String> {
     let entries = fs::read_dir(directory.path().join("cores")).unwrap();
     let all: BTreeSet<String> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    let is_core = |name: &&String| ![".json", ".gdb", ".exe"].iter().any(|end| name.ends_with(end));
+    let is_core = |name: &&String| ![".json", ".gdb", ".exe", ".libs"].iter().any(|end| name.ends_with(end));
     let cores: BTreeSet<String> = all.iter().filter(is_core).cloned().collect();
-    let all: BTreeSet<String> = all.into_iter().filter(|name| !name.ends_with(".exe")).collect();
+    let is_program = |name: &String| name.ends_with(".exe") || name.ends_with(".libs");
+    let all: BTreeSet<String> = all.into_iter().filter(|name| !is_program(name)).collect();
     let beside = |end: &str| cores.iter().map(|name| format!("{name}{end}")).collect::<BTreeSet<_>>();
     assert_eq!(all, &(&cores | &beside(".json")) | &beside(".gdb"));
     cores
@@ -229,7 +230,14 @@ fn names_of_the_evidence_are_no_commands_for_gdb() {
     let (directory, ran) = dumped(&[&testdata("hostile.tar.zst")]);
     assert!(ran.status == 0 || ran.status == 3, "{}", ran.told());
     let exe = format!("file {}", directory.path().join("cores/core.").display());
-    let known = ["set auto-load ", "set sysroot /nonexistent", "core-file /", "thread apply ", &exe];
+    let known = [
+        "set auto-load ",
+        "set sysroot /nonexistent",
+        "core-file /",
+        "thread apply ",
+        &exe,
+        "set solib-search-path /",
+    ];
     let mut lines = 0;
     for name in names(&directory) {
         let script = fs::read_to_string(directory.path().join(format!("cores/{name}.gdb"))).unwrap();
@@ -427,6 +435,24 @@ fn hidden_executables_stand_beside_their_cores_and_their_stacks_have_names() {
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(said.contains(" in pause ()") && said.contains(" in main ()"), "{said}");
     }
+}
+
+#[test]
+fn a_library_that_the_container_changed_stands_beside_the_core() {
+    let Some(corpus) = corpus() else { return };
+    let archive = corpus.join("checkpoints/compromised.tar.zst").into_os_string().into_string().unwrap();
+    let (directory, ran) = dumped(&["-p", "8", &archive]);
+    ran.ends_with(0);
+    let libraries = directory.path().join("cores/core.8.libs");
+    let hook = coldcase(&["rootfs", "cat", &archive, "/tmp/.lib/libhook.so"]).raw().run().stdout;
+    assert!(hook.starts_with(b"\x7fELF") && fs::read(libraries.join("libhook.so")).unwrap() == hook);
+    assert_eq!(fs::read_dir(&libraries).unwrap().count(), 1);
+    let script = fs::read_to_string(directory.path().join("cores/core.8.gdb")).unwrap();
+    assert!(script.contains(&format!("\nset solib-search-path {}\n", libraries.display())), "{script}");
+    // It is not written again over what is there.
+    let refused =
+        coldcase(&["coredump", "-p", "8", "-o", directory.path().join("cores").to_str().unwrap(), &archive]);
+    assert_eq!(refused.run().status, 2);
 }
 
 #[test]

@@ -40,6 +40,11 @@ pub(super) fn write(
             writeln!(out, "set sysroot {NO_ROOT}")?;
         }
     }
+    let libraries: Vec<PathBuf> = written.libraries.iter().map(|directory| absolute(directory)).collect();
+    let named: Vec<&str> = libraries.iter().filter_map(|directory| plain(directory)).collect();
+    if !named.is_empty() {
+        writeln!(out, "set solib-search-path {}", named.join(":"))?;
+    }
     let file = written.executable.clone().or_else(|| options.in_root(model, subject.map.executable));
     match file.map(|file| absolute(&file)) {
         Some(file) => match plain(&file) {

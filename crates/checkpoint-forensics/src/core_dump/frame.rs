@@ -1,6 +1,7 @@
 //! What stands around the memory of a core: headers before it, notes behind it. Where everything stands is known before any of it is written, so that
 //! a core can go into a pipe.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use container_checkpoint::model::Model;
@@ -138,6 +139,7 @@ impl Frame {
             machine: subject.machine.name,
             script: None,
             executable: None,
+            libraries: BTreeSet::new(),
             threads: subject.threads.len(),
             threads_without_registers: subject.without_registers.clone(),
             absent: layout.absent.clone(),

@@ -8,7 +8,6 @@ mod absence;
 mod arch;
 mod debugger;
 mod elf;
-mod executable;
 mod files_note;
 mod fill;
 mod frame;
@@ -16,6 +15,7 @@ mod layout;
 mod looks;
 mod notes;
 mod pipe;
+mod programs;
 mod prstatus;
 mod psinfo;
 mod question;
@@ -25,6 +25,7 @@ mod stream;
 mod subject;
 mod warning;
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
@@ -113,6 +114,8 @@ pub struct Written {
     pub script: Option<PathBuf>,
     /// The executable, where it was in the evidence: deleted, changed, or a memory file.
     pub executable: Option<PathBuf>,
+    /// Directories with its libraries that were in the evidence.
+    pub libraries: BTreeSet<PathBuf>,
     /// How many threads it has.
     pub threads: usize,
     /// Threads that are not in it, because their registers can't be had.
@@ -215,6 +218,11 @@ impl Options {
         self.directory.join(format!("core.{pid}.exe"))
     }
 
+    /// The libraries of a process, where some are in the evidence.
+    pub fn libraries(&self, pid: Pid) -> PathBuf {
+        self.directory.join(format!("core.{pid}.libs"))
+    }
+
     /// A file in the root file system that debuggers are told of.
     fn in_root(&self, model: &Model, file: FileId) -> Option<PathBuf> {
         let regular = model.files.with_path(file)?.regular().filter(|regular| regular.deleted.is_none())?;
@@ -230,8 +238,8 @@ impl Options {
     }
 
     /// All files of a process.
-    fn paths(&self, pid: Pid) -> [PathBuf; 4] {
-        [self.path(pid), self.record(pid), self.script(pid), self.executable(pid)]
+    fn paths(&self, pid: Pid) -> [PathBuf; 5] {
+        [self.path(pid), self.record(pid), self.script(pid), self.executable(pid), self.libraries(pid)]
     }
 }
 

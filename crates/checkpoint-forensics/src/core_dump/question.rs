@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::io;
 use std::ops::{ControlFlow, Range};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,11 +13,11 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
 
-use super::executable::Executables;
 use super::frame::Frame;
 use super::layout::Layout;
 use super::looks::Looks;
 use super::notes::Facts;
+use super::programs::{Beside, Programs};
 use super::subject::{Refusal, Subject};
 use super::{Error, Options, Skipped, Written, debugger, notes, record};
 use crate::mapped_files::MappedFiles;
@@ -38,7 +37,7 @@ pub struct CoreDump {
     cancel: Arc<AtomicBool>,
     /// Ascending by pid.
     cores: Vec<Core>,
-    executables: Executables,
+    programs: Programs,
     outputs: Outputs,
     /// What went wrong first; nothing is written any more.
     failure: Option<Error>,
@@ -66,8 +65,8 @@ impl CoreDump {
     /// Prepares cores of the processes that the options choose.
     pub fn new(options: Options, context: &Context) -> Self {
         let cancel = context.cancel.clone();
-        let (cores, executables, outputs) = Default::default();
-        Self { options, cancel, cores, executables, outputs, failure: None }
+        let (cores, programs, outputs) = Default::default();
+        Self { options, cancel, cores, programs, outputs, failure: None }
     }
 
     /// Adds headers and notes, and gives the files their names: all cores are whole before the first gets it.
@@ -97,18 +96,11 @@ impl CoreDump {
                         continue;
                     }
                     core.fill(&mut self.outputs, files, &self.cancel)?;
-                    let file = subject.map.executable;
-                    let executable = match self.options.in_root(model, file) {
-                        Some(_) => None,
-                        None => {
-                            let (outputs, options) = (&mut self.outputs, &self.options);
-                            self.executables.write(pid, file, files, options, outputs, &self.cancel)?
-                        }
-                    };
-                    keep.extend(executable.as_ref().map(|(_, output)| *output));
-                    let executable = executable.map(|(path, _)| path);
                     let (outputs, options) = (&mut self.outputs, &self.options);
-                    written.push(core.complete(outputs, options, &subject, model, files, executable)?);
+                    let beside =
+                        self.programs.write(&subject, model, files, options, outputs, &self.cancel)?;
+                    keep.extend(&beside.outputs);
+                    written.push(core.complete(outputs, options, &subject, model, files, beside)?);
                     keep.insert(core.output);
                     keep.extend(&core.beside);
                 }
@@ -119,7 +111,7 @@ impl CoreDump {
     }
 
     fn take(&mut self, want: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
-        if let Some(taken) = self.executables.take(want, at, bytes, &mut self.outputs, &self.cancel) {
+        if let Some(taken) = self.programs.take(want, at, bytes, &mut self.outputs, &self.cancel) {
             return taken;
         }
         let number = self.cores.partition_point(|core| core.first_want <= want) - 1;
@@ -134,7 +126,7 @@ impl CoreDump {
 
 impl Question for CoreDump {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        (self.cores, self.executables, self.outputs, self.failure) = Default::default();
+        (self.cores, self.programs, self.outputs, self.failure) = Default::default();
         let mut wants = Vec::new();
         let chosen = |pid: Pid| self.options.pids.is_empty() || self.options.pids.contains(&pid);
         for space in memory.spaces.iter().filter(|space| space.map.is_some() && chosen(space.pid)) {
@@ -156,7 +148,7 @@ impl Question for CoreDump {
             self.cores.push(Core { pid: space.pid, layout, output, beside, first_want, came });
         }
         let pids = self.cores.iter().map(|core| core.pid);
-        let wanted = self.executables.want(memory, pids, &self.options, &mut self.outputs, &mut wants);
+        let wanted = self.programs.want(memory, pids, &self.options, &mut self.outputs, &mut wants);
         if let Err(error) = wanted {
             self.failure = Some(error);
         }
@@ -233,7 +225,7 @@ impl Core {
         subject: &Subject<'_>,
         model: &Model,
         files: &MappedFiles,
-        executable: Option<PathBuf>,
+        programs: Beside,
     ) -> Result<Written, Error> {
         let (output, layout) = (self.output, &mut self.layout);
         let mut looks = Looks::of(subject);
@@ -257,7 +249,7 @@ impl Core {
 
         let mut written = frame.written(subject, layout, restarts, options);
         written.script = Some(options.script(self.pid));
-        written.executable = executable;
+        (written.executable, written.libraries) = (programs.executable, programs.libraries);
         self.beside = [options.record(self.pid), options.script(self.pid)]
             .into_iter()
             .map(|path| outputs.add(path, 0))

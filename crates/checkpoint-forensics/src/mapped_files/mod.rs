@@ -54,7 +54,7 @@ pub struct MappedFile {
 }
 
 /// Where a file's contents are from.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// A ghost file of the dump, by its number.
     Ghost(u32),

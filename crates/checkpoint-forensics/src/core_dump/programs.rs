@@ -1,0 +1,216 @@
+//! `core.PID.exe` and `core.PID.libs/`: the executable and the libraries of a process that are in the evidence, for debuggers: deleted and changed files, memory files.
+//!
+//! What the analyst's root file system has is taken from there. What is in the evidence is written once for all processes that run from it, if all of it is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use container_checkpoint::ids::{FileId, Pid};
+use container_checkpoint::memory::{Extents, Memory, Place, SharedPages, Want};
+use container_checkpoint::model::{Model, SharedObjectId};
+
+use super::question::{write_bytes, write_file};
+use super::subject::Subject;
+use super::{Error, Options};
+use crate::mapped_files::{MappedFile, MappedFiles, Origin, build_id};
+use crate::outputs::Outputs;
+
+/// The programs of the processes of one dump, as far as they are written.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    /// Executables that are memory files.
+    in_memory: BTreeMap<SharedObjectId, InMemory>,
+    /// What was written of files: as an executable, and as a library.
+    written: BTreeMap<(Origin, Role), Written>,
+    /// The number of the first want of memory files.
+    first_want: usize,
+    /// By want: the object, and the offset of the first byte in it.
+    parts: Vec<(SharedObjectId, u64)>,
+}
+
+/// What a file is to a debugger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    Executable,
+    Library,
+}
+
+/// A file that was begun.
+#[derive(Clone, Debug)]
+struct Written {
+    /// The number of its output.
+    output: usize,
+    path: PathBuf,
+}
+
+#[derive(Debug)]
+struct InMemory {
+    written: Written,
+    /// Its length in bytes: its last page reaches behind it.
+    len: u64,
+    /// Bytes that still have to come.
+    lacking: u64,
+}
+
+/// What there is for a process.
+#[derive(Debug, Default)]
+pub(super) struct Beside {
+    pub(super) executable: Option<PathBuf>,
+    /// The directories of its libraries.
+    pub(super) libraries: BTreeSet<PathBuf>,
+    pub(super) outputs: Vec<usize>,
+}
+
+impl Programs {
+    /// Wants the pages of memory files that processes run from.
+    pub(super) fn want(
+        &mut self,
+        memory: &Memory,
+        pids: impl Iterator<Item = Pid>,
+        options: &Options,
+        outputs: &mut Outputs,
+        wants: &mut Vec<Want>,
+    ) -> Result<(), Error> {
+        self.first_want = wants.len();
+        for pid in pids {
+            let Some(map) = memory.space(pid).and_then(|space| space.map.as_ref()) else { continue };
+            let Some((object, pages, len)) = memory_file(memory, map.executable) else { continue };
+            if self.in_memory.contains_key(&object) {
+                continue;
+            }
+            let Some(written) = begin(outputs, options.executable(pid), len)? else { continue };
+            let lacking = pages.iter().fold(0u64, |sum, extent| sum.saturating_add(extent.len));
+            self.in_memory.insert(object, InMemory { written, len, lacking });
+            for extent in pages.iter() {
+                // What can't be had does not come, so that it stays lacking.
+                if let Place::Image(image, offset) = extent.place {
+                    self.parts.push((object, extent.start));
+                    wants.push(Want { object: image, offset, len: extent.len });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes bytes of a want, if it is one of these.
+    pub(super) fn take(
+        &mut self,
+        want: usize,
+        at: u64,
+        bytes: &[u8],
+        outputs: &mut Outputs,
+        cancel: &AtomicBool,
+    ) -> Option<Result<(), Error>> {
+        let (object, start) = *self.parts.get(want.checked_sub(self.first_want)?)?;
+        let executable = self.in_memory.get_mut(&object)?;
+        executable.lacking -= bytes.len() as u64;
+        Some(write_bytes(outputs, executable.written.output, start + at, bytes, cancel))
+    }
+
+    /// Writes the executable and the libraries of a process that are in the evidence and not in the analyst's root.
+    pub(super) fn write(
+        &mut self,
+        subject: &Subject<'_>,
+        model: &Model,
+        files: &MappedFiles,
+        options: &Options,
+        outputs: &mut Outputs,
+        cancel: &AtomicBool,
+    ) -> Result<Beside, Error> {
+        let (pid, mut beside) = (subject.process.pid, Beside::default());
+        let executable = subject.map.executable;
+        let in_memory = model.files.get(executable).and_then(|file| file.memfd()?.inode.known());
+        let found = files.get(executable).filter(|_| options.in_root(model, executable).is_none());
+        let written = match (in_memory, found) {
+            (Some(inode), _) => {
+                let whole =
+                    self.in_memory.get(&SharedObjectId(inode.shmid.into())).filter(|it| it.lacking == 0);
+                match whole {
+                    Some(InMemory { written, len, .. }) => {
+                        outputs.set_len(written.output, *len)?;
+                        Some(written.clone())
+                    }
+                    None => None,
+                }
+            }
+            (None, Some(found)) => {
+                self.once(found, Role::Executable, options.executable(pid), outputs, cancel)?
+            }
+            (None, None) => None,
+        };
+        if let Some(Written { output, path }) = written {
+            beside.executable = Some(path);
+            beside.outputs.push(output);
+        }
+        let (mapped, mut names) = (subject.map.mappings.iter(), BTreeSet::new());
+        for file in mapped.filter_map(|mapping| mapping.file).filter(|file| *file != executable) {
+            let Some(found) = files.get(file).filter(|found| is_library(found)) else { continue };
+            // Of two libraries of one name a debugger finds the first.
+            let path =
+                library(model, file, &options.libraries(pid)).filter(|path| names.insert(path.clone()));
+            let Some(path) = path else { continue };
+            if let Some(Written { output, path }) = self.once(found, Role::Library, path, outputs, cancel)? {
+                beside.libraries.extend(path.parent().map(Path::to_owned));
+                beside.outputs.push(output);
+            }
+        }
+        Ok(beside)
+    }
+
+    /// Writes a file, if it was not written yet.
+    fn once(
+        &mut self,
+        found: &MappedFile,
+        role: Role,
+        path: PathBuf,
+        outputs: &mut Outputs,
+        cancel: &AtomicBool,
+    ) -> Result<Option<Written>, Error> {
+        let key = (found.from.clone(), role);
+        if !self.written.contains_key(&key) {
+            let len = found.bytes.len();
+            let Some(written) = begin(outputs, path, len)? else { return Ok(None) };
+            write_file(outputs, written.output, 0, (&found.bytes, 0..len), cancel, || {
+                found.from.to_string()
+            })?;
+            self.written.insert(key.clone(), written);
+        }
+        Ok(self.written.get(&key).cloned())
+    }
+}
+
+/// Begins a file; `None` when the file system takes none so large.
+fn begin(outputs: &mut Outputs, path: PathBuf, len: u64) -> Result<Option<Written>, Error> {
+    match outputs.add(path.clone(), len) {
+        Ok(output) => Ok(Some(Written { output, path })),
+        Err(error) if error.is_too_large() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether it is an ELF file of the evidence: those of a root are taken from there.
+fn is_library(found: &MappedFile) -> bool {
+    let is_of_evidence = matches!(found.from, Origin::Ghost(_) | Origin::Changes(_));
+    is_of_evidence && build_id(&found.bytes).is_some()
+}
+
+/// Where a library goes: debuggers look for the last part of its path. `None` where that is no plain name.
+fn library(model: &Model, file: FileId, directory: &Path) -> Option<PathBuf> {
+    let path = &model.files.with_path(file)?.regular()?.path;
+    let name = str::from_utf8(path).ok()?.rsplit('/').next()?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
+    let is_name = !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain);
+    is_name.then(|| directory.join(name))
+}
+
+/// The pages and the size of a memory file, if a file is one and all that its images should say of it is there.
+fn memory_file(memory: &Memory, file: FileId) -> Option<(SharedObjectId, &Extents, u64)> {
+    let inode = memory.files.get(file)?.memfd()?.inode.known()?;
+    let is_it = |shared: &&SharedPages| shared.id.0 == u64::from(inode.shmid);
+    let shared = memory.shared.iter().find(is_it)?;
+    let page = memory.spaces.iter().find_map(|space| space.page_size)?;
+    let end = shared.pages.iter().last().map_or(0, |extent| extent.end());
+    let is_within = inode.size.checked_next_multiple_of(page).is_some_and(|size| end <= size);
+    (shared.is_whole && is_within).then_some((shared.id, &*shared.pages, inode.size))
+}
