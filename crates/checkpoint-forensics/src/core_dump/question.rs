@@ -12,6 +12,7 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
 
+use super::came::Came;
 use super::frame::Frame;
 use super::layout::Layout;
 use super::looks::Looks;
@@ -51,8 +52,7 @@ struct Core {
     beside: Vec<usize>,
     /// The number of its first want.
     first_want: usize,
-    /// How many bytes of each part came.
-    came: Vec<u64>,
+    came: Came,
 }
 
 /// A process that may get a core, or the reason why it gets none.
@@ -102,17 +102,22 @@ impl CoreDump {
         Ok((written, skipped))
     }
 
-    fn take(&mut self, want: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
+    /// The core that a want is of, and the number of its part.
+    fn core_of(&self, want: usize) -> (usize, usize) {
         let number = self.cores.partition_point(|core| core.first_want <= want) - 1;
-        let core = &mut self.cores[number];
-        let part = want - core.first_want;
+        (number, want - self.cores[number].first_want)
+    }
+
+    fn take(&mut self, want: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
+        let (core, part) = self.core_of(want);
+        let core = &mut self.cores[core];
         let start = core.layout.parts[part].at + at;
         for (step, piece) in (0_u64..).zip(bytes.chunks(STEP)) {
             if self.cancel.load(Ordering::Relaxed) {
                 return Err(Cancelled.into());
             }
             self.outputs.write_sparse(core.output, start + step * STEP as u64, piece)?;
-            core.came[part] += piece.len() as u64;
+            core.came.reached[part] = at + step * STEP as u64 + piece.len() as u64;
         }
         Ok(())
     }
@@ -136,7 +141,7 @@ impl Question for CoreDump {
                     return Vec::new();
                 }
             };
-            let (first_want, came) = (wants.len(), vec![0; layout.parts.len()]);
+            let (first_want, came) = (wants.len(), Came::none(layout.parts.len()));
             wants.extend(layout.parts.iter().map(|part| part.want));
             let beside = Vec::new();
             self.cores.push(Core { pid: space.pid, layout, output, beside, first_want, came });
@@ -155,6 +160,12 @@ impl Question for CoreDump {
                 ControlFlow::Break(())
             }
         }
+    }
+
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let (core, number) = self.core_of(want);
+        let Core { layout, came, .. } = &mut self.cores[core];
+        came.lose(number, &layout.parts[number], at, len);
     }
 }
 

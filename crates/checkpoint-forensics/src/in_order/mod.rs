@@ -20,7 +20,7 @@ use container_checkpoint::memory::{
     self, AddressSpace, Answered, Memory, Missing, ObjectId, PlainPages, PlainPart, Question, Want,
 };
 
-use early::Early;
+use early::{Early, Span};
 use pieces::{Piece, What};
 
 /// Takes a process's memory in the order of its addresses.
@@ -316,7 +316,7 @@ impl<'a> Reader<'a> {
         image.visit(offset..offset.saturating_add(piece.len), &mut |part| {
             let part = match part {
                 PlainPart::Bytes(bytes) => Part::Bytes(bytes),
-                PlainPart::Broken(len) => Part::Absent(len, Absence::Missing(Missing::BrokenBlock)),
+                PlainPart::Broken(len) => broken(len),
             };
             result = self.hand(piece, part);
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -342,8 +342,11 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let Some(mut kept) = self.early.take(self.next) else { return Ok(()) };
-        while let Some(bytes) = self.early.read(&mut kept)? {
-            self.hand(piece, Part::Bytes(&bytes))?;
+        while let Some(span) = self.early.read(&mut kept)? {
+            match span {
+                Span::Bytes(bytes) => self.hand(piece, Part::Bytes(&bytes))?,
+                Span::Lost(len) => self.hand(piece, broken(len))?,
+            }
         }
         Ok(())
     }
@@ -360,13 +363,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take(&mut self, want: usize, bytes: &[u8]) -> Result<(), Error> {
+    /// Takes the next part of a want, unless something went wrong before.
+    fn take_or_fail(&mut self, want: usize, part: Part<'_>) {
+        if self.error.is_none()
+            && let Err(error) = self.take(want, part)
+        {
+            self.error = Some(error);
+        }
+    }
+
+    fn take(&mut self, want: usize, part: Part<'_>) -> Result<(), Error> {
         let number = self.wanted[want];
         let piece = self.pieces[number];
         if number != self.next {
-            return self.early.put(number, piece.len, bytes);
+            return match part {
+                Part::Bytes(bytes) => self.early.put(number, piece.len, bytes),
+                Part::Zeros(len) | Part::Reserved(len) | Part::Absent(len, _) => {
+                    self.early.lose(number, piece.len, len)
+                }
+            };
         }
-        self.hand(piece, Part::Bytes(bytes))?;
+        self.hand(piece, part)?;
         if self.done == piece.len {
             self.next += 1;
             self.done = 0;
@@ -374,6 +391,11 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// What can't be unpacked.
+fn broken<'a>(len: u64) -> Part<'a> {
+    Part::Absent(len, Absence::Missing(Missing::BrokenBlock))
 }
 
 impl Question for Reader<'_> {
@@ -391,14 +413,16 @@ impl Question for Reader<'_> {
     }
 
     fn bytes(&mut self, want: usize, _: u64, bytes: &[u8]) -> ControlFlow<()> {
-        if let Err(error) = self.take(want, bytes) {
-            self.error.get_or_insert(error);
-        }
+        self.take_or_fail(want, Part::Bytes(bytes));
         if self.error.is_some() || self.is_done() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
+    }
+
+    fn lost(&mut self, want: usize, _: u64, len: u64) {
+        self.take_or_fail(want, broken(len));
     }
 
     fn finish(&mut self) {

@@ -203,10 +203,6 @@ fn mapped(subject: Subject<'_>, memory: &Memory, pid: Pid, file: FileId) -> (u64
 }
 
 impl Question for Pages<'_, '_> {
-    fn can_forget(&self) -> bool {
-        false
-    }
-
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         (self.parts, self.wants) = (Vec::new(), Vec::new());
         let subject = self.work.borrow().subject;
@@ -220,5 +216,12 @@ impl Question for Pages<'_, '_> {
         let Some((output, from, came)) = self.parts.get_mut(want) else { return ControlFlow::Continue(()) };
         *came = at + bytes.len() as u64;
         self.work.borrow_mut().write(*output, *from + at, bytes)
+    }
+
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let Some((output, from, came)) = self.parts.get_mut(want) else { return };
+        *came = at + len;
+        let range = *from + at..*from + at + len;
+        self.work.borrow_mut().lacks(*output, Lack { range, why: Missing::BrokenBlock.why().into() });
     }
 }
