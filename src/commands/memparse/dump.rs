@@ -205,7 +205,9 @@ impl Dumped<'_> {
         }
         for (why, bytes, first) in told {
             let what = format!("{} of memory, the first at {first:#x}", size_text(bytes));
-            if why.is_gap() && why != Absence::CutShort {
+            // Where images are cut or broken is among the findings.
+            let is_found = matches!(why, Absence::CutShort | Absence::Missing(Missing::BrokenBlock));
+            if why.is_gap() && !is_found {
                 ui.gap(Text::own(what), place(), why.why());
             } else if self.args.raw && why != Absence::Unmapped {
                 ui.note(place().and(format_args!(": left out: {what}: {}", why.why())));

@@ -164,9 +164,13 @@ pub fn read(
     } else {
         reader.finish();
     }
-    if let Some((bytes, first)) = reader.cut {
-        let why = format!("the page image ends early: {bytes} bytes can't be had");
-        reader.findings.gap("stored pages", format!("pid {}, from address {first:#x}", space.pid), why);
+    let lost =
+        [(&reader.cut, "the page image ends early"), (&reader.broken, "packed blocks can't be unpacked")];
+    for (lost, why) in lost {
+        if let Some((bytes, first)) = lost {
+            let place = format!("pid {}, from address {first:#x}", space.pid);
+            reader.findings.gap("stored pages", place, format!("{why}: {bytes} bytes can't be had"));
+        }
     }
     match reader.error {
         Some(error) => Err(error),
@@ -223,6 +227,8 @@ struct Reader<'a> {
     findings: Findings,
     /// Bytes that should lie at hand and don't, and the first address of them.
     cut: Option<(u64, u64)>,
+    /// As many that lie at hand and can't be unpacked.
+    broken: Option<(u64, u64)>,
     /// Stored bytes in all, and handed over: for the progress of what needs no pass.
     total: u64,
     handed: u64,
@@ -251,6 +257,7 @@ impl<'a> Reader<'a> {
             error: None,
             findings: Findings::default(),
             cut: None,
+            broken: None,
             total,
             handed: 0,
         }
@@ -277,7 +284,7 @@ impl<'a> Reader<'a> {
                 What::Reserved => self.hand(piece, Part::Reserved(piece.len)),
                 What::Absent(why) => {
                     if why == Absence::CutShort {
-                        self.count_cut(piece.at, piece.len);
+                        count(&mut self.cut, piece.at, piece.len);
                     }
                     self.hand(piece, Part::Absent(piece.len, why))
                 }
@@ -316,7 +323,10 @@ impl<'a> Reader<'a> {
         image.visit(offset..offset.saturating_add(piece.len), &mut |part| {
             let part = match part {
                 PlainPart::Bytes(bytes) => Part::Bytes(bytes),
-                PlainPart::Broken(len) => broken(len),
+                PlainPart::Broken(len) => {
+                    count(&mut self.broken, piece.at + self.done, len);
+                    broken(len)
+                }
             };
             result = self.hand(piece, part);
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -330,7 +340,7 @@ impl<'a> Reader<'a> {
         if self.done < piece.len {
             self.cut_short(piece);
             let missing = piece.len - self.done;
-            self.count_cut(piece.at + self.done, missing);
+            count(&mut self.cut, piece.at + self.done, missing);
             self.done = piece.len;
         }
         Ok(())
@@ -349,11 +359,6 @@ impl<'a> Reader<'a> {
             }
         }
         Ok(())
-    }
-
-    fn count_cut(&mut self, at: u64, len: u64) {
-        let (bytes, _) = self.cut.get_or_insert((0, at));
-        *bytes = bytes.saturating_add(len);
     }
 
     fn cut_short(&mut self, piece: Piece) {
@@ -391,6 +396,12 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// Counts lost bytes, and keeps the first address of them.
+fn count(lost: &mut Option<(u64, u64)>, at: u64, len: u64) {
+    let (bytes, _) = lost.get_or_insert((0, at));
+    *bytes = bytes.saturating_add(len);
 }
 
 /// What can't be unpacked.
