@@ -22,6 +22,7 @@ mod sparse;
 mod tar;
 mod tar_header;
 mod unpack;
+mod xz;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
