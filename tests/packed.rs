@@ -227,16 +227,22 @@ fn archive(directory: &Path, into: &TempDir) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// The packed blocks of a page image.
+fn blocks(pages: &Path) -> Vec<Value> {
+    let ran = coldcase(&["crit", "show", pages.to_str().unwrap()]).run();
+    let mut described: Value = serde_json::from_str(ran.text()).unwrap();
+    let entries = std::mem::take(described["entries"].as_array_mut().unwrap());
+    entries.into_iter().filter(|entry| entry["form"] == "lz4").collect()
+}
+
 /// Breaks the blocks of a page image that begin at these addresses; returns the addresses that are lost, ascending.
 fn break_blocks(dump: &Path, image: &str, addresses: &[u64]) -> Vec<Range<u64>> {
     let pages = dump.join(image);
-    let described = coldcase(&["crit", "show", pages.to_str().unwrap()]).run().text().to_owned();
-    let described: Value = serde_json::from_str(&described).unwrap();
     let mut bytes = fs::read(&pages).unwrap();
     let mut lost = Vec::new();
-    for block in described["entries"].as_array().unwrap() {
+    for block in blocks(&pages) {
         let start = hex(&block["vaddr"]);
-        if block["form"] == "lz4" && addresses.contains(&start) {
+        if addresses.contains(&start) {
             let number = |key: &str| block[key].as_u64().unwrap();
             let from = number("offset") as usize;
             bytes[from..from + number("stored") as usize].fill(0xff);
@@ -277,7 +283,7 @@ fn assert_left(whole: &[(u64, u64, u64)], left: &[(u64, u64, u64)], lost: &[Rang
     assert!(expected.iter().all(|place| left.contains(place)), "lost with a block it does not stand in");
     for (pid, at, len) in left {
         let is_part = |(of, from, to): &(u64, u64, u64)| pid == of && from <= at && at + len <= from + to;
-        assert!(whole.iter().any(|place| is_part(place)), "made up: {pid} {at:x}");
+        assert!(whole.iter().any(is_part), "made up: {pid} {at:x}");
     }
 }
 
@@ -374,6 +380,37 @@ fn nothing_is_lost_behind_broken_blocks() {
             assert!(file == expected, "{evidence}");
         }
     }
+}
+
+/// Many lost ranges are told in one line; the record beside the core has each.
+#[test]
+fn many_lost_ranges_are_told_together() {
+    let (packed, _) = packed_and_plain("compressed-page");
+    // Every other block, so that none touches the next.
+    let mut apart: Vec<u64> = Vec::new();
+    for address in blocks(&packed.path().join("pages-3.img")).iter().map(|block| hex(&block["vaddr"])) {
+        if apart.last().is_none_or(|last| address > last + 4096) {
+            apart.push(address);
+        }
+    }
+    let told = |count: usize| {
+        let broken = break_blocks(packed.path(), "pages-3.img", &apart[..count]);
+        assert_eq!(broken.len(), count);
+        let out = TempDir::new().unwrap();
+        let directory = out.path().join("cores");
+        let ran = coldcase(&["coredump", "-p57", "-o", directory.to_str().unwrap(), path(&packed)])
+            .run()
+            .ends_with(3);
+        let record: Value =
+            serde_json::from_slice(&fs::read(directory.join("core.57.json")).unwrap()).unwrap();
+        assert_eq!(record["absent"].as_array().unwrap().len(), count);
+        let gaps = ran.messages("gap");
+        gaps.into_iter().filter(|gap| gap.contains("pid 57")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let few = told(8);
+    assert!(few.len() == 8 && few[7].contains(&format!("{:x}", apart[7])), "{few:?}");
+    let many = told(12);
+    assert!(many.len() == 1 && many[0].contains("48.0 KiB of memory in 12 ranges, the first at"), "{many:?}");
 }
 
 /// Of shared memory only the page is lost that stands in the broken block.

@@ -44,6 +44,10 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs, selection: &Selection) ->
         (None, _) => return Ok(()), // said already
         _ => bail!("several dumps are given, and a dump of memory is of one"),
     };
+    let mut known = memory.findings.clone();
+    known.extend(checkpoint.evidence_findings().clone());
+    known.settle();
+    session.tell(checkpoint, &known);
     let Some(space) = process(session, checkpoint, memory, selection)? else { return Ok(()) };
     let ranges = selection.of(memory, space);
     if ranges.is_empty() {
