@@ -161,7 +161,13 @@ fn large_archive(directory: &Path) -> String {
 
 fn plain_without_end(archive: &str) -> Vec<u8> {
     let mut bytes = plain(archive);
-    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() / 512 * 512 + 512;
+    // The last member may end in zeros, as does the archive.
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let ends = archive.entries().unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (entry.raw_file_position() + entry.size()).next_multiple_of(512)
+    });
+    let end = ends.max().unwrap() as usize;
     bytes.truncate(end);
     bytes
 }
