@@ -22,7 +22,10 @@ impl Came {
     /// So many bytes of a part, from so far into it on, are lost.
     pub(super) fn lose(&mut self, number: usize, part: &Part, at: u64, len: u64) {
         let start = part.address + at;
-        self.broken.push(start..start + len);
+        match self.broken.last_mut() {
+            Some(last) if last.end == start => last.end = start + len,
+            _ => self.broken.push(start..start + len),
+        }
         self.reached[number] = at + len;
     }
 }

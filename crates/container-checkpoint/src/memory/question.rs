@@ -283,12 +283,11 @@ impl<Q: Question> Shown<Q> {
     fn mark_broken(&self, memory: &mut Memory, findings: &mut Findings) {
         let mut lost = Lost::new();
         for (packed, schedule) in &self.schedules {
-            let (Some(object), Some(first)) = (*packed, schedule.broken.first()) else { continue };
-            let ranges: Vec<_> = schedule.broken.iter().map(|broken| broken.range.clone()).collect();
-            let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-            let why = format!("{} ({bytes} bytes of memory can't be unpacked)", first.why);
+            let (Some(object), Some(first)) = (*packed, &schedule.why_broken) else { continue };
+            let bytes: u64 = schedule.broken.iter().map(|range| range.end - range.start).sum();
+            let why = format!("{first} ({bytes} bytes of memory can't be unpacked)");
             findings.gap("stored pages", &memory.object(object).image, why);
-            lost.insert(object, ranges);
+            lost.insert(object, schedule.broken.clone());
         }
         if !lost.is_empty() {
             memory.mark(&lost, Missing::BrokenBlock);

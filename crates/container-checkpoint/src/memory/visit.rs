@@ -31,8 +31,10 @@ pub(super) struct Schedule {
     wants: Vec<Scheduled>,
     /// Set when the question has seen enough.
     pub(super) stopped: bool,
-    /// Blocks of a packed image that could not be unpacked.
-    pub(super) broken: Vec<Broken>,
+    /// What of a packed image could not be unpacked: ascending ranges of plain bytes that don't touch.
+    pub(super) broken: Vec<Range<u64>>,
+    /// What was wrong with the first block of these.
+    pub(super) why_broken: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -204,8 +206,12 @@ impl PlainVisitor for Walk<'_, '_, '_> {
     }
 
     fn lost(&mut self, broken: Broken) -> ControlFlow<()> {
-        let range = broken.range.clone();
-        self.schedule.broken.push(broken);
+        let Broken { range, why } = broken;
+        self.schedule.why_broken.get_or_insert(why);
+        match self.schedule.broken.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.schedule.broken.push(range.clone()),
+        }
         self.give(range, &|part| Some(PlainPart::Broken(part.end - part.start)))
     }
 }
