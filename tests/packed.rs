@@ -437,3 +437,23 @@ fn a_broken_block_of_shared_memory_costs_its_own_pages_alone() {
         assert!(ran.told().contains("in packed blocks that can't be unpacked"), "{}", ran.told());
     }
 }
+
+/// A page of shared memory that is a hole of its image is as unknown as one of a process.
+#[test]
+fn holes_in_images_of_shared_memory_are_not_known() {
+    let (_, plain) = packed_and_plain("compressed-page");
+    let pages = plain.path().join("pages-2.img");
+    let bytes = fs::read(&pages).unwrap();
+    fs::remove_file(&pages).unwrap();
+    let file = fs::File::create(&pages).unwrap();
+    file.set_len(8192).unwrap();
+    file.write_all_at(&bytes[4096..], 4096).unwrap();
+    drop(file);
+    let out = TempDir::new().unwrap();
+    let directory = out.path().join("out");
+    let arguments =
+        ["recover", "--shm=1429", "--format=json", "-o", directory.to_str().unwrap(), path(&plain)];
+    let ran = coldcase(&arguments).run().ends_with(3);
+    assert_eq!(ran.documents()[0]["recovered"][0]["missing"], 4096, "{}", ran.told());
+    assert!(ran.told().contains("holes in the page image"), "{}", ran.told());
+}
