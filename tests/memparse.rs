@@ -243,6 +243,23 @@ fn a_cut_archive_gives_what_stands_before_the_cut() {
     }
 }
 
+/// What is cut off may be another process's: the dump is whole, and the evidence is not.
+#[test]
+fn that_the_archive_is_cut_is_told_beside_a_whole_dump() {
+    let directory = TempDir::new().unwrap();
+    let packed = testdata("counter.tar.zst");
+    let cut = directory.path().join("cut.tar.zst");
+    fs::write(&cut, &fs::read(&packed).unwrap()[..1_000_000]).unwrap();
+    let cut = cut.to_str().unwrap();
+    let (whole, part) =
+        (memparse(&["-p", "1", &packed]).ends_with(0), memparse(&["-p", "1", cut]).ends_with(3));
+    assert_eq!(rows(part.text()), rows(whole.text()));
+    let told = part.messages("gap");
+    assert!(told.len() == 1 && told[0].contains("the rest of the archive"), "{told:?}");
+    // Whether the process has such a mapping is answered from what is there.
+    assert_eq!(memparse(&["-p", "1", "--mapping", "nosuch", cut]).ends_with(3).messages("gap"), told);
+}
+
 #[test]
 fn a_file_has_every_row_is_private_and_is_not_replaced() {
     let directory = TempDir::new().unwrap();

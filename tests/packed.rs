@@ -1,6 +1,7 @@
 //! Pages that CRIU 4.3 packed: questions to memory are answered as if they were plain.
 
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::support::archives::{testdata, unpacked};
+use crate::support::elf::Core;
 use crate::support::program::{Ran, coldcase};
 
 /// Dumps with packed pages: one page a block, and four.
@@ -223,4 +225,235 @@ fn archive(directory: &Path, into: &TempDir) -> String {
     tar.append_dir_all("checkpoint", directory).unwrap();
     tar.into_inner().unwrap().finish().unwrap();
     path.to_str().unwrap().to_owned()
+}
+
+/// The packed blocks of a page image.
+fn blocks(pages: &Path) -> Vec<Value> {
+    let ran = coldcase(&["crit", "show", pages.to_str().unwrap()]).run();
+    let mut described: Value = serde_json::from_str(ran.text()).unwrap();
+    let entries = std::mem::take(described["entries"].as_array_mut().unwrap());
+    entries.into_iter().filter(|entry| entry["form"] == "lz4").collect()
+}
+
+/// Breaks the blocks of a page image that begin at these addresses; returns the addresses that are lost, ascending.
+fn break_blocks(dump: &Path, image: &str, addresses: &[u64]) -> Vec<Range<u64>> {
+    let pages = dump.join(image);
+    let mut bytes = fs::read(&pages).unwrap();
+    let mut lost = Vec::new();
+    for block in blocks(&pages) {
+        let start = hex(&block["vaddr"]);
+        if addresses.contains(&start) {
+            let number = |key: &str| block[key].as_u64().unwrap();
+            let from = number("offset") as usize;
+            bytes[from..from + number("stored") as usize].fill(0xff);
+            lost.push(start..start + 4096 * number("pages"));
+        }
+    }
+    assert_eq!(lost.len(), addresses.len());
+    fs::write(&pages, bytes).unwrap();
+    lost
+}
+
+fn hex(value: &Value) -> u64 {
+    u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+}
+
+/// Where strings or matches are, by process and address, and how long each is.
+fn places(records: &[Value], length: &dyn Fn(&Value) -> u64) -> Vec<(u64, u64, u64)> {
+    let mut places = Vec::new();
+    for record in records {
+        let direct = record["pid"].as_u64().map(|pid| (pid, hex(&record["address"])));
+        let sightings = record["sightings"].as_array().into_iter().flatten();
+        let sightings = sightings.map(|seen| (seen["pid"].as_u64().unwrap(), hex(&seen["address"])));
+        places.extend(direct.into_iter().chain(sightings).map(|(pid, at)| (pid, at, length(record))));
+    }
+    places.sort_unstable();
+    places
+}
+
+/// What stands beside broken blocks is found as if they were whole, once, and in them nothing is.
+fn assert_left(whole: &[(u64, u64, u64)], left: &[(u64, u64, u64)], lost: &[Range<u64>]) {
+    let touches = |&(pid, at, len): &(u64, u64, u64)| {
+        pid == 57 && lost.iter().any(|range| at < range.end && range.start < at + len)
+    };
+    let (gone, expected): (Vec<_>, Vec<_>) = whole.iter().partition(|place| touches(place));
+    assert!(!gone.is_empty() && expected.len() > 100, "{} and {}", gone.len(), expected.len());
+    assert!(left.windows(2).all(|pair| pair[0] != pair[1]), "told twice");
+    assert!(!left.iter().any(touches), "found where nothing is known");
+    assert!(expected.iter().all(|place| left.contains(place)), "lost with a block it does not stand in");
+    for (pid, at, len) in left {
+        let is_part = |(of, from, to): &(u64, u64, u64)| pid == of && from <= at && at + len <= from + to;
+        assert!(whole.iter().any(is_part), "made up: {pid} {at:x}");
+    }
+}
+
+/// The first block of an image, two that stand side by side (or one of four pages), and the last: all else comes, in a directory and as it goes by.
+#[test]
+fn nothing_is_lost_behind_broken_blocks() {
+    let sides = [
+        vec![0x55d0ba095000, 0x7ff450e4c000, 0x7ff450e4d000, 0x7ffd8ed35000],
+        vec![0x55d0ba095000, 0x7ff450e4c000, 0x7ffd8ed33000],
+    ];
+    for (name, addresses) in PACKED.into_iter().zip(sides) {
+        let (packed, plain) = packed_and_plain(name);
+        let lost = break_blocks(packed.path(), "pages-3.img", &addresses);
+        let lost_bytes: u64 = lost.iter().map(|range| range.end - range.start).sum();
+        let directory = TempDir::new().unwrap();
+        let gzipped = archive(packed.path(), &directory);
+
+        let ends = [0].into_iter().chain(lost.iter().map(|range| range.end));
+        let starts = lost.iter().map(|range| range.start).chain([0x7fff_ffff_f000]);
+        let between = ends.zip(starts).filter(|(end, start)| end < start);
+        let kept: Vec<String> = between.map(|(end, start)| format!("--range={end:x}-{start:x}")).collect();
+        let raw = |ranges: &[&str], evidence: &str| {
+            coldcase(&[&["memparse", "--raw", "-p57"], ranges, &[evidence]].concat()).raw().run()
+        };
+        let kept = raw(&kept.iter().map(String::as_str).collect::<Vec<_>>(), path(&plain)).stdout;
+        let strings = |evidence: &str| {
+            coldcase(&["strings", "--encoding=utf-8,utf-16le", "--format=jsonl", evidence]).run()
+        };
+        let length = |record: &Value| record["length"].as_u64().unwrap();
+        let all_strings = places(&strings(path(&plain)).ends_with(0).records().records, &length);
+        let matched = |record: &Value| record["match"]["text"].as_str().unwrap().len() as u64;
+        let all_words = places(&words(path(&plain)).ends_with(0).records().records, &matched);
+        let cores = |evidence: &str, into: &str| {
+            let into = directory.path().join(into);
+            coldcase(&["coredump", "-p57", "-o", into.to_str().unwrap(), evidence]).run();
+            fs::read(into.join("core.57")).unwrap()
+        };
+        let whole_core = cores(path(&plain), "whole");
+        let recovered = |evidence: &str, into: &str| {
+            let into = directory.path().join(into);
+            let range = "--mapping=7ff450e4c000-7ff450e52000";
+            let ran = coldcase(&[
+                "recover",
+                "-p57",
+                range,
+                "--format=json",
+                "-o",
+                into.to_str().unwrap(),
+                evidence,
+            ])
+            .run();
+            let file = &ran.documents()[0]["recovered"][0];
+            (fs::read(file["file"].as_str().unwrap()).unwrap(), file["missing"].as_u64().unwrap())
+        };
+        let (whole_file, 0) = recovered(path(&plain), "whole-file") else { panic!("something is missing") };
+
+        for (number, evidence) in [path(&packed), &gzipped].into_iter().enumerate() {
+            let ran = raw(&["--range=0-7ffffffff000"], evidence).ends_with(3);
+            assert!(ran.stdout == kept, "{evidence}: {} bytes and not {}", ran.stdout.len(), kept.len());
+            let told = ran.messages("gap");
+            assert!(told.len() == 1 && told[0].contains(&lost_bytes.to_string()), "{told:?}");
+
+            let answer = strings(evidence).ends_with(3).records();
+            assert_left(&all_strings, &places(&answer.records, &length), &lost);
+            assert!(answer.gaps.len() == 1 && answer.gaps[0].to_string().contains(&lost_bytes.to_string()));
+            let answer = words(evidence).ends_with(0).records();
+            assert_left(&all_words, &places(&answer.records, &matched), &lost);
+            assert!(answer.gaps.len() == 1 && answer.gaps[0].to_string().contains(&lost_bytes.to_string()));
+
+            let core_file = cores(evidence, &number.to_string());
+            let (core, whole) = (Core::read(&core_file), Core::read(&whole_core));
+            for page in whole
+                .loads
+                .iter()
+                .flat_map(|(start, _, bytes)| (0..bytes.len()).step_by(4096).map(move |at| start + at as u64))
+            {
+                let is_lost = lost.iter().any(|range| range.contains(&page));
+                let expected = if is_lost { None } else { whole.memory(page, 4096) };
+                assert!(core.memory(page, 4096) == expected, "{evidence}: {page:x}, lost: {is_lost}");
+            }
+            let piped = coldcase(&["coredump", "-p57", "-o", "-", evidence]).raw().run().ends_with(3);
+            assert!(piped.stdout == core_file, "{evidence}");
+
+            let (file, missing) = recovered(evidence, &format!("file-{number}"));
+            let from = |range: &Range<u64>| range.start.checked_sub(0x7ff450e4c000);
+            let mut expected = whole_file.clone();
+            let mut expected_missing = 0;
+            for range in lost.iter().filter(|range| from(range).is_some_and(|at| at < 0x6000)) {
+                let (at, len) = (from(range).unwrap() as usize, (range.end - range.start) as usize);
+                expected[at..at + len].fill(0);
+                expected_missing += len as u64;
+            }
+            assert_eq!((missing, expected_missing > 0), (expected_missing, true), "{evidence}");
+            assert!(file == expected, "{evidence}");
+        }
+    }
+}
+
+/// Many lost ranges are told in one line; the record beside the core has each.
+#[test]
+fn many_lost_ranges_are_told_together() {
+    let (packed, _) = packed_and_plain("compressed-page");
+    // Every other block, so that none touches the next.
+    let mut apart: Vec<u64> = Vec::new();
+    for address in blocks(&packed.path().join("pages-3.img")).iter().map(|block| hex(&block["vaddr"])) {
+        if apart.last().is_none_or(|last| address > last + 4096) {
+            apart.push(address);
+        }
+    }
+    let told = |count: usize| {
+        let broken = break_blocks(packed.path(), "pages-3.img", &apart[..count]);
+        assert_eq!(broken.len(), count);
+        let out = TempDir::new().unwrap();
+        let directory = out.path().join("cores");
+        let ran = coldcase(&["coredump", "-p57", "-o", directory.to_str().unwrap(), path(&packed)])
+            .run()
+            .ends_with(3);
+        let record: Value =
+            serde_json::from_slice(&fs::read(directory.join("core.57.json")).unwrap()).unwrap();
+        assert_eq!(record["absent"].as_array().unwrap().len(), count);
+        let gaps = ran.messages("gap");
+        gaps.into_iter().filter(|gap| gap.contains("pid 57")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let few = told(8);
+    assert!(few.len() == 8 && few[7].contains(&format!("{:x}", apart[7])), "{few:?}");
+    let many = told(12);
+    assert!(many.len() == 1 && many[0].contains("48.0 KiB of memory in 12 ranges, the first at"), "{many:?}");
+}
+
+/// Of shared memory only the page is lost that stands in the broken block.
+#[test]
+fn a_broken_block_of_shared_memory_costs_its_own_pages_alone() {
+    let (packed, plain) = packed_and_plain("compressed-page");
+    break_blocks(packed.path(), "pages-2.img", &[0]);
+    let directory = TempDir::new().unwrap();
+    let recovered = |evidence: &str, into: &str| {
+        let into = directory.path().join(into);
+        let arguments = ["recover", "--shm=1429", "--format=json", "-o", into.to_str().unwrap(), evidence];
+        let ran = coldcase(&arguments).run();
+        let file = &ran.documents()[0]["recovered"][0];
+        (fs::read(file["file"].as_str().unwrap()).unwrap(), file["missing"].as_u64().unwrap(), ran)
+    };
+    let (mut expected, missing, _) = recovered(path(&plain), "whole");
+    assert_eq!((expected.len(), missing), (12288, 0));
+    assert!(expected[4096..8192].iter().any(|byte| *byte != 0));
+    expected[..4096].fill(0);
+    for (number, evidence) in [path(&packed), &archive(packed.path(), &directory)].into_iter().enumerate() {
+        let (file, missing, ran) = recovered(evidence, &number.to_string());
+        assert_eq!(missing, 4096, "{}", ran.told());
+        assert!(file == expected, "{evidence}");
+        assert!(ran.told().contains("in packed blocks that can't be unpacked"), "{}", ran.told());
+    }
+}
+
+/// A page of shared memory that is a hole of its image is as unknown as one of a process.
+#[test]
+fn holes_in_images_of_shared_memory_are_not_known() {
+    let (_, plain) = packed_and_plain("compressed-page");
+    let pages = plain.path().join("pages-2.img");
+    let bytes = fs::read(&pages).unwrap();
+    fs::remove_file(&pages).unwrap();
+    let file = fs::File::create(&pages).unwrap();
+    file.set_len(8192).unwrap();
+    file.write_all_at(&bytes[4096..], 4096).unwrap();
+    drop(file);
+    let out = TempDir::new().unwrap();
+    let directory = out.path().join("out");
+    let arguments =
+        ["recover", "--shm=1429", "--format=json", "-o", directory.to_str().unwrap(), path(&plain)];
+    let ran = coldcase(&arguments).run().ends_with(3);
+    assert_eq!(ran.documents()[0]["recovered"][0]["missing"], 4096, "{}", ran.told());
+    assert!(ran.told().contains("holes in the page image"), "{}", ran.told());
 }

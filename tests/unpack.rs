@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use checkpoint_builder::{Archive, Packing, Worker};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
@@ -120,6 +121,7 @@ fn a_damaged_archive_is_not_half_written() {
         fs::write(&cut, &bytes).unwrap();
         let ran = unpack(cut.to_str().unwrap(), &output, &[]).ends_with(2);
         assert!(ran.stderr.contains("cut short or damaged"), "{}", ran.told());
+        assert!(ran.stderr.contains("hint: --partial"), "{}", ran.told());
         assert!(!output.exists() && ran.stderr.contains("nothing is written"), "{}", ran.told());
         // What went to a pipe can't be taken back.
         let ran = coldcase(&["unpack", "-o", "-", cut.to_str().unwrap()]).raw().run().ends_with(2);
@@ -159,7 +161,13 @@ fn large_archive(directory: &Path) -> String {
 
 fn plain_without_end(archive: &str) -> Vec<u8> {
     let mut bytes = plain(archive);
-    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap() / 512 * 512 + 512;
+    // The last member may end in zeros, as does the archive.
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let ends = archive.entries().unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        (entry.raw_file_position() + entry.size()).next_multiple_of(512)
+    });
+    let end = ends.max().unwrap() as usize;
     bytes.truncate(end);
     bytes
 }
@@ -178,4 +186,72 @@ fn a_second_pass_over_a_large_archive_is_said() {
     assert!(
         !coldcase(&["memparse", "-p", "1", "--range", "4ae000-4ae010", &small]).run().stderr.contains("hint")
     );
+}
+
+/// With `--partial` what stands before the damage is written as it is, and what is missing is told.
+#[test]
+fn what_stands_before_the_damage_can_be_had() {
+    let directory = TempDir::new().unwrap();
+    let place = |name: &str| directory.path().join(name);
+    let checkpoint = Worker { memory: 12 << 20, ..Worker::default() }.checkpoint();
+    let whole = Archive::podman(&checkpoint).write(Vec::new()).unwrap();
+    for packing in Packing::ALL.into_iter().filter(|packing| *packing != Packing::Plain) {
+        let packed = Archive::podman(&checkpoint).write_packed(packing, Vec::new()).unwrap();
+        let (evidence, output) = (place("damaged"), place("part.tar"));
+        let middle = packed.len() / 2;
+        let cut = packed[..middle].to_vec();
+        let mut broken = packed.clone();
+        broken[middle..middle + 4096].fill(0xee);
+        // Zstandard and LZ4 were told to write no checksums.
+        let is_checked = matches!(packing, Packing::Gzip | Packing::Xz | Packing::Bzip2);
+        let damaged = [("cut", cut)].into_iter().chain(is_checked.then_some(("broken", broken)));
+        for (damage, bytes) in damaged {
+            fs::write(&evidence, &bytes).unwrap();
+            let name = evidence.to_str().unwrap();
+            let ran = unpack(name, &output, &["--partial", "--force"]).ends_with(3);
+            let part = fs::read(&output).unwrap();
+            let told = ran.messages("gap");
+            // Damage may show no earlier than in the checksum at the end.
+            assert!(told[0].contains(&format!("byte {} of its unpacked bytes", part.len())), "{told:?}");
+            if damage == "cut" {
+                assert!(
+                    whole.starts_with(&part) && part.len() > whole.len() / 4,
+                    "{packing:?}: {}",
+                    part.len()
+                );
+                assert!(told[0].contains("the rest of an archive"), "{told:?}");
+                assert!(
+                    told[1].contains("checkpoint/pages-") && told[1].contains("stored bytes are there"),
+                    "{told:?}"
+                );
+            }
+            let lines = format!("{}  {name}\n{}  {}\n", hash(&bytes), hash(&part), output.display());
+            assert_eq!(ran.text(), lines, "{packing:?}");
+
+            let ran = coldcase(&["unpack", "--partial", "-o", "-", name]).raw().run().ends_with(3);
+            assert!(ran.stdout == part, "{packing:?}, {damage}");
+            // The rest of the house takes it as what it is: an archive that ends there.
+            if damage == "cut" {
+                let ran = coldcase(&["inspect", output.to_str().unwrap()]).run().ends_with(3);
+                assert!(ran.told().contains(&format!("byte {}", part.len())), "{}", ran.told());
+            }
+        }
+    }
+    // Of a whole one it is no other than without.
+    let (packed, output) = (testdata("tiny.tar.gz"), place("whole.tar"));
+    unpack(&packed, &output, &["--partial"]).ends_with(0);
+    assert!(fs::read(&output).unwrap() == plain(&packed));
+    // The members are whole, and the checksum behind them is not right.
+    let mut bytes = fs::read(&packed).unwrap();
+    let sum = bytes.len() - 6;
+    bytes[sum] ^= 1;
+    fs::write(place("sum"), &bytes).unwrap();
+    let ran = unpack(place("sum").to_str().unwrap(), &output, &["--partial", "--force"]).ends_with(3);
+    assert!(fs::read(&output).unwrap() == plain(&packed));
+    assert!(ran.messages("gap")[0].contains("behind the last member"), "{}", ran.told());
+    // Where nothing can be unpacked, nothing is written.
+    bytes.truncate(30);
+    fs::write(place("sum"), &bytes).unwrap();
+    unpack(place("sum").to_str().unwrap(), &place("nothing.tar"), &["--partial"]).ends_with(2);
+    assert!(!place("nothing.tar").exists());
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::Context as _;
 use checkpoint_forensics::core_dump::{
-    self, Answer, CoreDump, Error, Fill, Help, LookedAt, Options, Unit, Warning, Written,
+    self, Absent, Answer, CoreDump, Error, Fill, Help, LookedAt, Options, Unit, Warning, Written,
 };
 use checkpoint_forensics::mapped_files::{Keeper, Room};
 use checkpoint_forensics::stores::{Both, Class, Classes, Rider};
@@ -107,6 +107,8 @@ impl From<FillName> for Fill {
 
 /// How many bytes of ELF files are kept while evidence goes by, in case that their first pages are wanted.
 const ELF_FILES_KEPT: u64 = 64 << 20;
+/// So many lost ranges of a process are told one by one for each reason.
+const RANGES_TOLD: usize = 8;
 
 pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
     refuse_evidence(&args.output, args.evidence.names())?;
@@ -280,12 +282,28 @@ fn tell_skipped(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Mode
     }
 }
 
-/// What a core lacks although the evidence names it.
+/// What a core lacks although the evidence names it. Many ranges that are missing for one reason are told as one: `core.PID.json` has each.
 pub fn tell_absent(session: &Session<'_>, checkpoint: &Checkpoint<'_>, written: &Written) {
     let place = || Text::evidence(checkpoint.full_name()).and(format_args!("//pid {}", written.pid));
+    let mut reasons: Vec<(&str, Vec<&Absent>)> = Vec::new();
     for absent in &written.absent {
-        let what = Text::own(format_args!("{} of memory at {}", size_text(absent.len), absent.start));
-        session.ui.gap(what, place(), Text::own(absent.why.why()));
+        let why = absent.why.why();
+        match reasons.iter_mut().find(|(known, _)| *known == why) {
+            Some((_, ranges)) => ranges.push(absent),
+            None => reasons.push((why, vec![absent])),
+        }
+    }
+    for (why, ranges) in reasons {
+        let tell = |what: std::fmt::Arguments<'_>| session.ui.gap(Text::own(what), place(), Text::own(why));
+        if let ([first, ..], true) = (ranges.as_slice(), ranges.len() > RANGES_TOLD) {
+            let bytes = ranges.iter().fold(0u64, |sum, range| sum.saturating_add(range.len));
+            let (size, count) = (size_text(bytes), ranges.len());
+            tell(format_args!("{size} of memory in {count} ranges, the first at {}", first.start));
+            continue;
+        }
+        for range in ranges {
+            tell(format_args!("{} of memory at {}", size_text(range.len), range.start));
+        }
     }
     for tid in &written.threads_without_registers {
         session.ui.gap(Text::own(format_args!("thread {tid}")), place(), "its registers can't be had");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::PAGE;
+use crate::blocks::Blocks;
 use crate::object::{self, SharedObject};
 use crate::pagemap::{self, Style};
 use crate::pages::Pages;
@@ -39,7 +40,7 @@ impl Default for Checkpoint {
 impl Checkpoint {
     /// A dump of nothing: pages of 4 KiB, as CRIU 4.2 writes them.
     pub fn new() -> Self {
-        let style = Style { page: PAGE, generation: Generation::V42, pages_per_block: None };
+        let style = Style { page: PAGE, generation: Generation::V42, blocks: None };
         Self { processes: Vec::new(), objects: Vec::new(), parent: None, style, is_pre_dump: false }
     }
 
@@ -87,8 +88,14 @@ impl Checkpoint {
 
     /// The same with pages packed as CRIU 4.3 can: LZ4 blocks of so many pages.
     #[must_use]
-    pub fn packed_blocks(mut self, pages: u64) -> Self {
-        self.style.pages_per_block = Some(pages);
+    pub fn packed_blocks(self, pages: u64) -> Self {
+        self.packed(Blocks::of(pages))
+    }
+
+    /// The same with pages packed in such blocks.
+    #[must_use]
+    pub fn packed(mut self, blocks: Blocks) -> Self {
+        self.style.blocks = Some(blocks);
         self
     }
 
@@ -106,7 +113,7 @@ impl Checkpoint {
             .zip(all)
             .flat_map(|(number, (name, areas))| {
                 let areas: Vec<(u64, &Pages)> = areas.iter().map(|(start, pages)| (*start, pages)).collect();
-                pagemap::images(name, number, &areas, self.style)
+                pagemap::images(name, number, &areas, &self.style)
             })
             .collect()
     }
@@ -139,7 +146,7 @@ impl Checkpoint {
     }
 
     fn inventory(&self) -> Message {
-        let version = match (self.is_pre_dump, self.style.pages_per_block) {
+        let version = match (self.is_pre_dump, &self.style.blocks) {
             (true, None) => 0,
             (false, None) => 2,
             (_, Some(_)) => 3,
@@ -147,8 +154,8 @@ impl Checkpoint {
         let ids = Message::new().numbers(1..=4, 1);
         let inventory =
             Message::new().number(1, version).number(2, 1).message(3, &ids).number(4, 1).number(5, 1);
-        match self.style.pages_per_block {
-            Some(pages) => inventory.number(15, 1).number(16, pages * self.style.page),
+        match &self.style.blocks {
+            Some(blocks) => inventory.number(15, 1).number(16, blocks.pages * self.style.page),
             None => inventory,
         }
     }

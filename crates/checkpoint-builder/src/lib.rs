@@ -16,6 +16,7 @@
 //! ```
 
 mod archive;
+mod blocks;
 mod checkpoint;
 mod contents;
 mod core_image;
@@ -31,6 +32,7 @@ mod wire;
 mod worker;
 
 pub use archive::Archive;
+pub use blocks::Blocks;
 pub use checkpoint::{Checkpoint, Generation};
 pub use contents::Contents;
 pub use mapping::Mapping;

@@ -3,24 +3,26 @@
 use std::collections::VecDeque;
 use std::io::{self, Read};
 
+use crate::blocks::Blocks;
 use crate::checkpoint::Generation;
 use crate::contents::Reader;
-use crate::pages::{Pages, Place};
+use crate::pages::{Pages, Place, Run};
 use crate::wire::{Image, Message};
 
 // Flags of an entry.
 const PARENT: u64 = 1;
 const LAZY: u64 = 2;
 const PRESENT: u64 = 4;
+const ALIGNED: u64 = 8;
 
 /// How a dump writes its pages.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Style {
     /// Bytes a page.
     pub(crate) page: u64,
     pub(crate) generation: Generation,
-    /// Pages a block, where blocks are packed.
-    pub(crate) pages_per_block: Option<u64>,
+    /// Where pages are packed, how.
+    pub(crate) blocks: Option<Blocks>,
 }
 
 /// Reads a page image, made while it is read.
@@ -29,15 +31,26 @@ pub struct PageReader {
     parts: VecDeque<Reader>,
     /// Bytes in the parts, or packed.
     size: u64,
-    packing: Option<Blocks>,
+    packer: Option<Packer>,
 }
 
 /// Packs blocks on their way.
 #[derive(Clone, Debug)]
-struct Blocks {
-    /// Bytes of each block, plain.
-    lens: VecDeque<usize>,
+struct Packer {
+    blocks: Blocks,
+    steps: VecDeque<Step>,
     packed: VecDeque<u8>,
+}
+
+/// What comes next in a packed page image, in bytes.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A block, plain.
+    Block(usize),
+    /// Bytes that are not packed.
+    Plain(usize),
+    /// Zeros in front of a run that begins at a page.
+    Padding(usize),
 }
 
 impl PageReader {
@@ -71,67 +84,86 @@ impl PageReader {
 
 impl Read for PageReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(blocks) = &mut self.packing {
-            if !blocks.packed.is_empty() {
-                return blocks.packed.read(buffer);
+        while let Some(packer) = &mut self.packer {
+            if !packer.packed.is_empty() {
+                return packer.packed.read(buffer);
             }
-            let Some(len) = blocks.lens.pop_front() else { return Ok(0) };
-            let packed = pack(&self.read_block(len)?);
-            if let Some(blocks) = &mut self.packing {
-                blocks.packed = packed.into();
+            let Some(step) = packer.steps.pop_front() else { return Ok(0) };
+            let blocks = packer.blocks.clone();
+            let bytes = match step {
+                Step::Block(len) => blocks.pack(&self.read_block(len)?),
+                Step::Plain(len) => self.read_block(len)?,
+                Step::Padding(len) => vec![0; len],
+            };
+            if let Some(packer) = &mut self.packer {
+                packer.packed = bytes.into();
             }
         }
         self.read_plain(buffer)
     }
 }
 
-/// A block as CRIU 4.3 stores it: nothing of zeros, as it is when packing saves less than an eighth.
-fn pack(block: &[u8]) -> Vec<u8> {
-    if block.iter().all(|&byte| byte == 0) {
-        return Vec::new();
-    }
-    let packed = lz4_flex::block::compress(block);
-    if packed.len() > block.len() / 8 * 7 { block.to_vec() } else { packed }
-}
-
 /// A pagemap and its page image: areas by their first address (in an object: 0).
-pub(crate) fn images(name: String, pages_id: u32, areas: &[(u64, &Pages)], style: Style) -> [Image; 2] {
+pub(crate) fn images(name: String, pages_id: u32, areas: &[(u64, &Pages)], style: &Style) -> [Image; 2] {
     let parts: VecDeque<Reader> = areas.iter().map(|(_, pages)| pages.reader(style.page)).collect();
-    let plain = PageReader { size: parts.iter().map(|part| part.len).sum(), parts, packing: None };
-    let runs = areas.iter().flat_map(|(start, pages)| pages.runs.iter().map(move |run| (start, run)));
-    let mut pages = plain.clone();
-    if style.pages_per_block.is_some() {
-        (pages.size, pages.packing) = (0, Some(Blocks { lens: VecDeque::new(), packed: VecDeque::new() }));
-    }
-    let mut unpacked = plain;
+    let mut pages = PageReader { size: parts.iter().map(|part| part.len).sum(), parts, packer: None };
     let mut entries = vec![Message::new().number(1, u64::from(pages_id))];
-    for (start, run) in runs {
-        let entry = entry(start + run.first * style.page, run.pages, run.place, style.generation);
-        entries.push(match (style.pages_per_block, &mut pages.packing, run.place) {
-            (Some(per_block), Some(packing), Place::Stored) => {
-                let (mut sizes, mut total) = (Message::new(), 0);
-                for first in (0..run.pages).step_by(per_block as usize) {
-                    let len = (per_block.min(run.pages - first) * style.page) as usize;
-                    let block = unpacked.read_block(len).map(|block| pack(&block)).unwrap_or_default();
-                    packing.lens.push_back(len);
-                    sizes.varint(block.len() as u64);
-                    total += block.len() as u64;
-                }
-                pages.size += total;
-                entry.message(6, &Message::new().bytes(1, &sizes.0).number(2, total).number(3, per_block))
+    let mut unpacked = pages.clone();
+    let runs = areas.iter().flat_map(|(start, pages)| (1..).zip(&pages.runs).map(move |run| (start, run)));
+    let mut steps = VecDeque::new();
+    let mut size = 0u64;
+    for (start, (number, run)) in runs {
+        let address = start + run.first * style.page;
+        let Some(blocks) = &style.blocks else {
+            entries.push(entry(address, run, 0, style.generation));
+            continue;
+        };
+        let is_aligned = blocks.is_aligned(number, run);
+        if is_aligned {
+            let padding = size.next_multiple_of(style.page) - size;
+            steps.push_back(Step::Padding(padding as usize));
+            size += padding;
+        }
+        let entry = entry(address, run, if is_aligned { ALIGNED } else { 0 }, style.generation);
+        if !blocks.is_packed(number, run) {
+            if run.place == Place::Stored {
+                let pages = (0..run.pages).map(|_| unpacked.read_block(style.page as usize));
+                let len = pages.map_while(Result::ok).map(|page| page.len()).sum();
+                steps.push_back(Step::Plain(len));
+                size += len as u64;
             }
-            _ => entry,
-        });
+            entries.push(entry);
+            continue;
+        }
+        let (mut sizes, mut total) = (Message::new(), 0);
+        for first in (0..run.pages).step_by(blocks.pages as usize) {
+            let len = (blocks.pages.min(run.pages - first) * style.page) as usize;
+            let block = unpacked.read_block(len).map(|block| blocks.pack(&block)).unwrap_or_default();
+            steps.push_back(Step::Block(len));
+            sizes.varint(block.len() as u64);
+            total += block.len() as u64;
+        }
+        size += total;
+        entries.push(
+            entry.message(6, &Message::new().bytes(1, &sizes.0).number(2, total).number(3, blocks.pages)),
+        );
+    }
+    if let Some(blocks) = &style.blocks {
+        pages.packer = Some(Packer { blocks: blocks.clone(), steps, packed: VecDeque::new() });
+        pages.size = size;
     }
     [Image::of(name, entries), Image::pages(pages_id, pages)]
 }
 
-fn entry(address: u64, pages: u64, place: Place, generation: Generation) -> Message {
-    let flags = match place {
-        Place::Stored => PRESENT,
-        Place::Parent => PARENT,
-        Place::Lazy => LAZY,
-    };
+/// `more` are flags beside that of the place.
+fn entry(address: u64, run: &Run, more: u64, generation: Generation) -> Message {
+    let Run { pages, place, .. } = *run;
+    let flags = more
+        | match place {
+            Place::Stored => PRESENT,
+            Place::Parent => PARENT,
+            Place::Lazy => LAZY,
+        };
     let message = Message::new().number(1, address);
     match generation {
         Generation::V1 => {

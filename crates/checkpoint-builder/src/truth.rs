@@ -5,6 +5,7 @@ use std::io::Read;
 
 use crate::checkpoint::Checkpoint;
 use crate::mapping::Kind;
+use crate::pagemap::Style;
 use crate::pages::{Pages, Place};
 
 /// What a page of a process holds.
@@ -34,19 +35,29 @@ pub enum Byte {
 /// The pages that a dump's images hold of something, by page number.
 type Held = BTreeMap<u64, Option<Vec<u8>>>;
 
-fn held(pages: &Pages, page: u64) -> Held {
+fn held(pages: &Pages, style: &Style) -> Held {
+    let page = style.page;
     let mut reader = pages.reader(page);
     let mut held = Held::new();
-    for run in &pages.runs {
-        for number in run.first..run.first + run.pages {
-            let bytes = (run.place == Place::Stored).then(|| {
+    for (count, run) in (1..).zip(&pages.runs) {
+        let mut of_run = Vec::new();
+        for _ in 0..run.pages {
+            of_run.push((run.place == Place::Stored).then(|| {
                 let mut bytes = vec![0; page as usize];
                 // A page that can't be made is a mistake of the test's, and shows as zeros.
                 let _ = reader.read_exact(&mut bytes);
                 bytes
-            });
-            held.insert(number, if run.place == Place::Lazy { None } else { bytes });
+            }));
         }
+        if let Some(blocks) = style.blocks.as_ref().filter(|blocks| blocks.is_packed(count, run)) {
+            for block in of_run.chunks_mut(blocks.pages as usize) {
+                let bytes: Vec<u8> = block.iter().flatten().flatten().copied().collect();
+                if blocks.is_broken(&bytes) {
+                    block.fill(None);
+                }
+            }
+        }
+        held.extend((run.first..).zip(of_run));
     }
     held
 }
@@ -153,7 +164,7 @@ impl Checkpoint {
         let below = self.parent.as_ref().map(|parent| parent.all_held(whose)).unwrap_or_default();
         let mut all = Held::new();
         for (start, pages) in areas {
-            for (number, bytes) in held(pages, page) {
+            for (number, bytes) in held(pages, &self.style) {
                 let bytes = match bytes {
                     None if in_parent(pages, number) => below.get(&(start + number)).cloned().flatten(),
                     bytes => bytes,

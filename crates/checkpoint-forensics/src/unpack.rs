@@ -5,11 +5,13 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use container_checkpoint::context::Context;
+pub use container_checkpoint::evidence::Portion;
 use container_checkpoint::evidence::{self, Compression};
+use container_checkpoint::gap::Findings;
 use sha2::{Digest, Sha256};
 
 /// What was unpacked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Unpacked {
     /// How the archive was packed; `None` for a plain one that came on standard input.
     pub compression: Option<Compression>,
@@ -19,6 +21,8 @@ pub struct Unpacked {
     pub plain: Fingerprint,
     /// Whether the packed archive goes on behind its packed data with something that no unpacking reads.
     pub has_more_behind: bool,
+    /// What of a damaged archive is not in the plain one, if a part of it is good enough.
+    pub findings: Findings,
 }
 
 /// Size and hash of a file.
@@ -37,22 +41,24 @@ impl Fingerprint {
     }
 }
 
-/// Unpacks an archive, `-` for standard input, into `out`.
+/// Unpacks an archive, `-` for standard input, into `out`. Of a damaged one the bytes are written that stand before the damage, exactly as they come out, or it is refused.
 ///
 /// # Errors
-/// When there is nothing to unpack (a directory, a plain archive), what is packed is no archive, or something can't be read or written to its end.
+/// When there is nothing to unpack (a directory, a plain archive), what is packed is no archive, or something can't be written; where the whole archive is wanted, when it can't be read to its end.
 pub fn unpack(
     path: &Path,
+    portion: Portion,
     context: &Context,
     out: &mut dyn Write,
 ) -> container_checkpoint::error::Result<Unpacked> {
     let (mut packed, mut plain) = (Hashing::default(), Hashing::default());
-    let done = evidence::unpack(path, context, &mut packed, &mut Tee { hashing: &mut plain, out })?;
+    let done = evidence::unpack(path, portion, context, &mut packed, &mut Tee { hashing: &mut plain, out })?;
     Ok(Unpacked {
         compression: done.compression,
         packed: packed.finish(),
         plain: plain.finish(),
         has_more_behind: done.has_more_behind,
+        findings: done.findings,
     })
 }
 

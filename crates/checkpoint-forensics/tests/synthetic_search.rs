@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use checkpoint_builder::{
-    Archive, Checkpoint, Contents, Generation, Mapping, ObjectKind, PAGE, Packing, Pages, Place, Process,
-    Run, SharedObject,
+    Archive, Blocks, Checkpoint, Contents, Generation, Mapping, ObjectKind, PAGE, Packing, Pages, Place,
+    Process, Run, SharedObject,
 };
 use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
 use container_checkpoint::case::{Case, DumpId};
@@ -82,6 +82,8 @@ struct Task {
 struct Dump {
     tasks: Vec<Task>,
     objects: Vec<Area>,
+    /// How its pages are packed, if they are: only a dump of the latest generation has such.
+    blocks: Option<Blocks>,
 }
 
 /// All that evidence is made of.
@@ -120,12 +122,24 @@ fn views() -> impl Strategy<Value = (u64, u64)> {
 fn dumps(tasks: usize, has_parent: bool) -> impl Strategy<Value = Dump> {
     let task = (areas(OWN, has_parent), areas(SHARED, has_parent), views(), views())
         .prop_map(|(own, copy, shared, copied)| Task { own, copy, shared, copied });
-    (vec(task, tasks), vec(areas(SHARED, has_parent), OBJECTS.len()))
-        .prop_map(|(tasks, objects)| Dump { tasks, objects })
+    (vec(task, tasks), vec(areas(SHARED, has_parent), OBJECTS.len()), blocks())
+        .prop_map(|(tasks, objects, blocks)| Dump { tasks, objects, blocks })
+}
+
+/// What stands in about every fifth page, and breaks the block that it stands in.
+const BREAKS: &[u8] = b"needleneedleneedlex9";
+
+fn blocks() -> impl Strategy<Value = Option<Blocks>> {
+    let blocks = (1..5u64, 1..4u64, 2..5u64, any::<bool>()).prop_map(|(pages, aligned, plain, is_broken)| {
+        let blocks = Blocks::of(pages).aligned(aligned).plain(plain);
+        if is_broken { blocks.broken_with(BREAKS) } else { blocks }
+    });
+    proptest::option::weighted(0.7, blocks)
 }
 
 fn made() -> impl Strategy<Value = Made> {
-    let generations = prop_oneof![Just(Generation::V1), Just(Generation::V35), Just(Generation::V42)];
+    let generations =
+        prop_oneof![1 => Just(Generation::V1), 1 => Just(Generation::V35), 2 => Just(Generation::V42)];
     let packing = prop_oneof![3 => Just(Packing::Plain), 2 => proptest::sample::select(&Packing::ALL[..])];
     let pages = prop_oneof![4 => Just(PAGE), 1 => Just(4 * PAGE)];
     let chain = (1..=3usize, 0..=2usize).prop_flat_map(|(tasks, parents)| {
@@ -208,6 +222,9 @@ impl Made {
                         .with(copy.pages(self)),
                 );
             checkpoint = checkpoint.process(process);
+        }
+        if let (Generation::V42, Some(blocks)) = (self.generation, &self.dumps[depth].blocks) {
+            checkpoint = checkpoint.packed(blocks.clone());
         }
         let is_last = depth + 1 == self.dumps.len();
         let checkpoint = if is_last { checkpoint } else { checkpoint.on_top_of(self.checkpoint(depth + 1)) };
@@ -355,4 +372,24 @@ fn what_begins_at_one_place_may_go_on_in_a_page_of_ones_own() {
     let at = COPY + PAGE - 2;
     let of_object = (OBJECT + 9, PAGE - 2, b"xaaa".to_vec());
     assert_eq!(found, BTreeSet::from([(1, at, b"xaaa".to_vec()), (2, at, b"xaba".to_vec()), of_object]));
+}
+
+/// A match that begins right behind a broken block and goes on in a page of another image is one match.
+#[test]
+fn what_begins_behind_a_broken_block_goes_on_elsewhere() {
+    let letters = vec![b'a'; PAGE as usize];
+    let broken = [BREAKS, &vec![b' '; PAGE as usize - BREAKS.len()]].concat();
+    let bytes = [&broken[..], &letters, &broken].concat();
+    let object =
+        SharedObject::new(9, ObjectKind::Memfd("m".into()), 3, Pages::whole(3, Contents::given(bytes)));
+    let own =
+        Pages::new(vec![Run { first: 2, pages: 1, place: Place::Stored }], Contents::given(letters.clone()));
+    let checkpoint = Checkpoint::new()
+        .packed(Blocks::of(1).broken_with(BREAKS))
+        .object(object)
+        .process(Process::new(1).mapping(Mapping::private_of(COPY, 3 * PAGE, 9, 0).with(own)));
+    let archive = Archive::podman(&checkpoint).write(Vec::new()).unwrap();
+    let found = searched(&[archive], &Patterns::regex("a+", false).unwrap(), 1);
+    let of_process = (1, COPY + PAGE, letters.repeat(2));
+    assert_eq!(found, BTreeSet::from([of_process, (OBJECT + 9, PAGE, letters)]));
 }

@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 
 use crate::gap::Field;
 use crate::ids::Pid;
-use crate::memory::{AddressSpace, Backing, Memory, Place, Question, Want};
+use crate::memory::{AddressSpace, Backing, Memory, Missing, Place, Question, Want};
 
 /// The most bytes of arguments, or of an environment, that are read: the kernel takes no more for both together (`bprm_stack_limits`).
 const LONGEST: u64 = 6 << 20;
@@ -176,6 +176,15 @@ impl Question for CommandLines {
             text.known += bytes.len();
         }
         ControlFlow::Continue(())
+    }
+
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let (number, position) = self.parts[want];
+        let text = &mut self.texts[number];
+        // What was cut off as no part of a title is not missed.
+        if position + (at as usize) < text.bytes.len() {
+            text.missing = Some(format!("{len} bytes are {}", Missing::BrokenBlock.why()));
+        }
     }
 }
 

@@ -73,6 +73,10 @@ impl Question for Pages {
         self.came[want].extend_from_slice(bytes);
         ControlFlow::Continue(())
     }
+
+    fn lost(&mut self, _: usize, _: u64, _: u64) {
+        panic!("nothing is packed");
+    }
 }
 
 impl Pages {

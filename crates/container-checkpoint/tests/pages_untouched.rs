@@ -95,6 +95,10 @@ impl Question for Everything {
         self.came += bytes.len() as u64;
         ControlFlow::Continue(())
     }
+
+    fn lost(&mut self, _: usize, _: u64, _: u64) {
+        panic!("nothing is packed");
+    }
 }
 
 /// Where the page images stand.
@@ -262,6 +266,10 @@ impl Question for Anything {
 
     fn bytes(&mut self, _: usize, _: u64, _: &[u8]) -> ControlFlow<()> {
         ControlFlow::Break(())
+    }
+
+    fn lost(&mut self, _: usize, _: u64, _: u64) {
+        panic!("nothing is packed");
     }
 }
 

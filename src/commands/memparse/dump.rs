@@ -45,6 +45,10 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs, selection: &Selection) ->
         (None, _) => return Ok(()), // said already
         _ => bail!("several dumps are given, and a dump of memory is of one"),
     };
+    let mut known = memory.findings.clone();
+    known.extend(checkpoint.evidence_findings().clone());
+    known.settle();
+    session.tell(checkpoint, &known);
     let Some(space) = process(session, checkpoint, memory, selection)? else { return Ok(()) };
     let ranges = selection.of(memory, space);
     if ranges.is_empty() {
@@ -208,7 +212,9 @@ impl Dumped<'_> {
         }
         for (why, bytes, first) in told {
             let what = format!("{} of memory, the first at {first:#x}", size_text(bytes));
-            if why.is_gap() && why != Absence::CutShort {
+            // Where images are cut or broken is among the findings.
+            let is_found = matches!(why, Absence::CutShort | Absence::Missing(Missing::BrokenBlock));
+            if why.is_gap() && !is_found {
                 ui.gap(Text::own(what), place(), why.why());
             } else if self.args.raw && why != Absence::Unmapped {
                 ui.note(place().and(format_args!(": left out: {what}: {}", why.why())));

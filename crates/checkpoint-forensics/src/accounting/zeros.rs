@@ -103,4 +103,12 @@ impl Question for WrittenZeros {
         (piece.seen, piece.is_other) = (seen, is_other);
         ControlFlow::Continue(())
     }
+
+    /// A page of which bytes are lost is none of zeros.
+    fn lost(&mut self, want: usize, _: u64, len: u64) {
+        let piece = &mut self.pieces[want];
+        // Less than a page's size, which was checked to fit.
+        piece.seen = ((u64::from(piece.seen) + len) % u64::from(piece.page_size)) as u32;
+        piece.is_other = piece.seen > 0;
+    }
 }

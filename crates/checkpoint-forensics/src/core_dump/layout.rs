@@ -13,6 +13,7 @@ use container_checkpoint::model::{Mapping, MappingKind};
 
 use super::absence::{Absence, Absent};
 use super::arch::Class;
+use super::came::Came;
 use super::fill::{Choice, Fill, Filling};
 use super::source::{Source, Stretch};
 use crate::mapped_files::MappedFiles;
@@ -265,8 +266,19 @@ impl Layout {
     }
 
     /// Takes out what did not come and what a core of a class has no room for.
-    pub(super) fn fit(&mut self, class: Class, came: &[u64]) -> Result<(), TooLarge> {
-        self.cut(came);
+    pub(super) fn fit(&mut self, class: Class, came: &Came) -> Result<(), TooLarge> {
+        self.cut(&came.reached);
+        let mut broken = came.broken.clone();
+        broken.sort_unstable_by_key(|range| range.start);
+        // Neighbouring blocks are lost as one.
+        broken.dedup_by(|next, before| {
+            let touches = before.end == next.start;
+            if touches {
+                before.end = next.end;
+            }
+            touches
+        });
+        self.lose(&broken, Absence::NotStored(Missing::BrokenBlock));
         self.confine(class)
     }
 

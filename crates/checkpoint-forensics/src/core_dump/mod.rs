@@ -6,6 +6,7 @@
 
 mod absence;
 mod arch;
+mod came;
 mod debugger;
 mod elf;
 mod files_note;

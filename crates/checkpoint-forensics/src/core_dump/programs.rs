@@ -93,6 +93,11 @@ impl Programs {
         Ok(())
     }
 
+    /// Whether a want is one of these.
+    pub(super) fn has(&self, want: usize) -> bool {
+        want >= self.first_want && !self.parts.is_empty()
+    }
+
     /// Takes bytes of a want, if it is one of these.
     pub(super) fn take(
         &mut self,

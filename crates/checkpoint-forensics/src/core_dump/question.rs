@@ -13,6 +13,7 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
 
+use super::came::Came;
 use super::frame::Frame;
 use super::layout::Layout;
 use super::looks::Looks;
@@ -54,8 +55,7 @@ struct Core {
     beside: Vec<usize>,
     /// The number of its first want.
     first_want: usize,
-    /// How many bytes of each part came.
-    came: Vec<u64>,
+    came: Came,
 }
 
 /// A process that may get a core, or the reason why it gets none.
@@ -110,16 +110,21 @@ impl CoreDump {
         Ok((written, skipped))
     }
 
+    /// The core that a want is of, and the number of its part.
+    fn core_of(&self, want: usize) -> (usize, usize) {
+        let number = self.cores.partition_point(|core| core.first_want <= want) - 1;
+        (number, want - self.cores[number].first_want)
+    }
+
     fn take(&mut self, want: usize, at: u64, bytes: &[u8]) -> Result<(), Error> {
         if let Some(taken) = self.programs.take(want, at, bytes, &mut self.outputs, &self.cancel) {
             return taken;
         }
-        let number = self.cores.partition_point(|core| core.first_want <= want) - 1;
-        let core = &mut self.cores[number];
-        let part = want - core.first_want;
+        let (core, part) = self.core_of(want);
+        let core = &mut self.cores[core];
         let start = core.layout.parts[part].at + at;
         write_bytes(&mut self.outputs, core.output, start, bytes, &self.cancel)?;
-        core.came[part] += bytes.len() as u64;
+        core.came.reached[part] = at + bytes.len() as u64;
         Ok(())
     }
 }
@@ -142,7 +147,7 @@ impl Question for CoreDump {
                     return Vec::new();
                 }
             };
-            let (first_want, came) = (wants.len(), vec![0; layout.parts.len()]);
+            let (first_want, came) = (wants.len(), Came::none(layout.parts.len()));
             wants.extend(layout.parts.iter().map(|part| part.want));
             let beside = Vec::new();
             self.cores.push(Core { pid: space.pid, layout, output, beside, first_want, came });
@@ -166,6 +171,16 @@ impl Question for CoreDump {
                 ControlFlow::Break(())
             }
         }
+    }
+
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        // Of a program it stays lacking.
+        if self.programs.has(want) {
+            return;
+        }
+        let (core, number) = self.core_of(want);
+        let Core { layout, came, .. } = &mut self.cores[core];
+        came.lose(number, &layout.parts[number], at, len);
     }
 }
 

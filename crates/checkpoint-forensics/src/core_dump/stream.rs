@@ -9,6 +9,7 @@ use container_checkpoint::context::Context;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, ObjectId, Question, Want};
 
+use super::came::Came;
 use super::layout::{Layout, Part, Rules};
 use super::looks::Looks;
 use crate::mapped_files::MappedFiles;
@@ -28,8 +29,7 @@ pub(super) struct Survey {
     pub(super) layout: Option<Layout>,
     /// Of each part: whether it goes by in the second pass.
     pub(super) passes: Vec<bool>,
-    /// How many bytes came of each part.
-    pub(super) came: Vec<u64>,
+    pub(super) came: Came,
     /// Bytes of the other parts.
     pub(super) kept: HashMap<usize, Vec<u8>>,
     kept_len: u64,
@@ -38,7 +38,7 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn new(pid: Pid, rules: Rules, context: &Context) -> Self {
         let context = context.clone();
-        let (passes, came, kept) = (Vec::new(), Vec::new(), HashMap::new());
+        let (passes, came, kept) = (Vec::new(), Came::default(), HashMap::new());
         Self { pid, rules, context, layout: None, passes, came, kept, kept_len: 0 }
     }
 
@@ -54,13 +54,13 @@ impl Question for Survey {
         self.layout = space.and_then(|space| Layout::new(space, memory, self.rules).ok());
         let parts = self.layout.as_ref().map_or(&[][..], |layout| &layout.parts);
         self.passes = in_order(parts);
-        self.came = vec![0; parts.len()];
+        self.came = Came::none(parts.len());
         (self.kept, self.kept_len) = (HashMap::new(), 0);
         parts.iter().map(|part| part.want).collect()
     }
 
-    fn bytes(&mut self, want: usize, _: u64, bytes: &[u8]) -> ControlFlow<()> {
-        self.came[want] += bytes.len() as u64;
+    fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
+        self.came.reached[want] = at + bytes.len() as u64;
         if !self.passes[want] {
             self.kept_len = self.kept_len.saturating_add(bytes.len() as u64);
             if self.is_too_much() {
@@ -69,6 +69,19 @@ impl Question for Survey {
             self.kept.entry(want).or_default().extend_from_slice(bytes);
         }
         if self.context.cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let Some(part) = self.layout.as_ref().and_then(|layout| layout.parts.get(want)) else { return };
+        self.came.lose(want, part, at, len);
+        if !self.passes[want] {
+            // What is kept stands where it does in the core; no header speaks of these zeros.
+            self.kept_len = self.kept_len.saturating_add(len);
+            if !self.is_too_much() {
+                let kept = self.kept.entry(want).or_default();
+                kept.resize(kept.len() + len as usize, 0);
+            }
+        }
     }
 }
 
@@ -107,7 +120,6 @@ pub(super) struct Flow<'a> {
     /// The files, and the next filling that is due.
     files: &'a MappedFiles,
     filling: usize,
-    has_begun: bool,
     pub(super) failure: Option<io::Error>,
 }
 
@@ -115,7 +127,7 @@ pub(super) struct Flow<'a> {
 #[derive(Debug)]
 pub(super) struct Pass {
     pub(super) passes: Vec<bool>,
-    pub(super) came: Vec<u64>,
+    pub(super) came: Came,
     pub(super) kept: HashMap<usize, Vec<u8>>,
 }
 
@@ -150,21 +162,8 @@ impl<'a> Flow<'a> {
         }
         found.sort_by_key(|look| look.at);
         let passing = (0..survey.passes.len()).filter(|part| survey.passes[*part]).collect();
-        let (next, filling, has_begun, failure) = (0, 0, false, None);
-        Self {
-            out,
-            context,
-            layout,
-            survey,
-            passing,
-            next,
-            at,
-            looks: found,
-            files,
-            filling,
-            has_begun,
-            failure,
-        }
+        let (next, filling, failure) = (0, 0, None);
+        Self { out, context, layout, survey, passing, next, at, looks: found, files, filling, failure }
     }
 
     /// Writes what is left of memory, and gives what was looked at.
@@ -244,7 +243,7 @@ impl<'a> Flow<'a> {
         let number = self.passing[want];
         let part = self.layout.parts[number];
         // What came short in the first pass is not in the headers.
-        let left = self.survey.came[number].saturating_sub(at).min(bytes.len() as u64);
+        let left = self.survey.came.reached[number].saturating_sub(at).min(bytes.len() as u64);
         self.up_to(number)?;
         self.next = self.next.max(number + 1);
         self.put(part.at + at, &bytes[..left as usize])
@@ -253,10 +252,6 @@ impl<'a> Flow<'a> {
 
 impl Question for Flow<'_> {
     fn wants(&mut self, _: &Memory) -> Vec<Want> {
-        if std::mem::replace(&mut self.has_begun, true) {
-            self.failure = Some(io::Error::other("the pages have to be read again"));
-            return Vec::new();
-        }
         self.passing.iter().map(|part| self.layout.parts[*part].want).collect()
     }
 
@@ -272,6 +267,9 @@ impl Question for Flow<'_> {
             }
         }
     }
+
+    /// Zeros stand in for it, as for all that no header speaks of.
+    fn lost(&mut self, _: usize, _: u64, _: u64) {}
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! What comes before it is its turn: kept in memory up to a bound, beyond it in a file without a name, if there may be one.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -23,7 +23,19 @@ pub(super) struct Early {
 
 /// What came of one piece.
 #[derive(Debug)]
-pub(super) enum Kept {
+pub(super) struct Kept {
+    place: Place,
+    /// What of [`Early::in_memory`] it has.
+    held: u64,
+    /// How many bytes were read back.
+    read: u64,
+    /// What is lost: behind how many kept bytes, and how many.
+    lost: VecDeque<(u64, u64)>,
+}
+
+/// Where bytes are kept.
+#[derive(Debug)]
+enum Place {
     /// In memory.
     Memory(Vec<u8>),
     /// A range of the file.
@@ -35,6 +47,14 @@ pub(super) enum Kept {
     },
 }
 
+/// A part of what came of a piece.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    Bytes(Vec<u8>),
+    /// So many that can't be had.
+    Lost(u64),
+}
+
 impl Early {
     pub(super) fn new(keep: Keep) -> Self {
         Self { keep, ..Self::default() }
@@ -42,13 +62,10 @@ impl Early {
 
     /// Keeps the next bytes of a piece of `len` bytes.
     pub(super) fn put(&mut self, piece: usize, len: u64, bytes: &[u8]) -> Result<(), Error> {
-        if !self.kept.contains_key(&piece) {
-            let kept = self.begin(len)?;
-            self.kept.insert(piece, kept);
-        }
-        match self.kept.get_mut(&piece) {
-            Some(Kept::Memory(kept)) => kept.extend_from_slice(bytes),
-            Some(Kept::File { to, .. }) => {
+        self.begin(piece, len)?;
+        match self.kept.get_mut(&piece).map(|kept| &mut kept.place) {
+            Some(Place::Memory(kept)) => kept.extend_from_slice(bytes),
+            Some(Place::File { to, .. }) => {
                 let at = *to;
                 *to += bytes.len() as u64;
                 if let Some(file) = &self.file {
@@ -60,47 +77,78 @@ impl Early {
         Ok(())
     }
 
-    fn begin(&mut self, len: u64) -> Result<Kept, Error> {
-        if self.in_memory.saturating_add(len) <= self.keep.in_memory {
-            self.in_memory += len;
-            return Ok(Kept::Memory(Vec::with_capacity(usize::try_from(len).unwrap_or_default())));
-        }
-        let Some(directory) = &self.keep.directory else {
-            return Err(Error::OutOfOrder(self.keep.in_memory));
+    /// Keeps that the next bytes of a piece of `len` bytes can't be had.
+    pub(super) fn lose(&mut self, piece: usize, len: u64, lost: u64) -> Result<(), Error> {
+        self.begin(piece, len)?;
+        let Some(kept) = self.kept.get_mut(&piece) else { return Ok(()) };
+        let came = match &kept.place {
+            Place::Memory(bytes) => bytes.len() as u64,
+            Place::File { from, to } => to - from,
         };
-        if self.file.is_none() {
-            let file = tempfile::tempfile_in(directory);
-            self.file = Some(file.map_err(|source| self.failed(source))?);
+        match kept.lost.back_mut() {
+            Some((at, len)) if *at == came => *len += lost,
+            _ => kept.lost.push_back((came, lost)),
         }
-        let from = self.file_len;
-        self.file_len += len;
-        Ok(Kept::File { from, to: from })
+        Ok(())
     }
 
-    /// What came of a piece, if anything did.
-    pub(super) fn take(&mut self, piece: usize) -> Option<Kept> {
-        self.kept.remove(&piece)
-    }
-
-    /// The next bytes of it.
-    pub(super) fn read(&mut self, kept: &mut Kept) -> Result<Option<Vec<u8>>, Error> {
-        match kept {
-            Kept::Memory(bytes) if bytes.capacity() == 0 => Ok(None),
-            Kept::Memory(bytes) => {
-                let bytes = std::mem::take(bytes);
-                self.in_memory = self.in_memory.saturating_sub(bytes.capacity() as u64);
-                Ok(Some(bytes))
+    /// Makes room for a piece, unless it has some.
+    fn begin(&mut self, piece: usize, len: u64) -> Result<(), Error> {
+        if self.kept.contains_key(&piece) {
+            return Ok(());
+        }
+        let (place, held) = if self.in_memory.saturating_add(len) <= self.keep.in_memory {
+            self.in_memory += len;
+            (Place::Memory(Vec::with_capacity(usize::try_from(len).unwrap_or_default())), len)
+        } else {
+            let Some(directory) = &self.keep.directory else {
+                return Err(Error::OutOfOrder(self.keep.in_memory));
+            };
+            if self.file.is_none() {
+                let file = tempfile::tempfile_in(directory);
+                self.file = Some(file.map_err(|source| self.failed(source))?);
             }
-            Kept::File { from, to } if *from < *to => {
-                let mut bytes = vec![0; usize::try_from((*to - *from).min(CHUNK)).unwrap_or_default()];
+            let from = self.file_len;
+            self.file_len += len;
+            (Place::File { from, to: from }, 0)
+        };
+        self.kept.insert(piece, Kept { place, held, read: 0, lost: VecDeque::new() });
+        Ok(())
+    }
+
+    /// What came of a piece, if anything did. From now on it is the caller's.
+    pub(super) fn take(&mut self, piece: usize) -> Option<Kept> {
+        let kept = self.kept.remove(&piece)?;
+        self.in_memory -= kept.held;
+        Some(kept)
+    }
+
+    /// The next part of it.
+    pub(super) fn read(&mut self, kept: &mut Kept) -> Result<Option<Span>, Error> {
+        let until = match kept.lost.front() {
+            Some(&(at, len)) if at == kept.read => {
+                kept.lost.pop_front();
+                return Ok(Some(Span::Lost(len)));
+            }
+            next => next.map_or(u64::MAX, |(at, _)| *at) - kept.read,
+        };
+        let bytes = match &mut kept.place {
+            Place::Memory(bytes) => {
+                let rest = bytes.split_off(bytes.len().min(usize::try_from(until).unwrap_or(usize::MAX)));
+                std::mem::replace(bytes, rest)
+            }
+            Place::File { from, to } => {
+                let len = (*to - *from).min(CHUNK).min(until);
+                let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
                 if let Some(file) = &self.file {
                     file.read_exact_at(&mut bytes, *from).map_err(|source| self.failed(source))?;
                 }
-                *from += bytes.len() as u64;
-                Ok(Some(bytes))
+                *from += len;
+                bytes
             }
-            Kept::File { .. } => Ok(None),
-        }
+        };
+        kept.read += bytes.len() as u64;
+        Ok((!bytes.is_empty()).then_some(Span::Bytes(bytes)))
     }
 
     fn failed(&self, source: io::Error) -> Error {
@@ -112,11 +160,17 @@ impl Early {
 mod tests {
     use super::*;
 
+    /// Stands for a byte that is lost.
+    const LOST: u8 = 0xee;
+
     fn read_all(early: &mut Early, piece: usize) -> Vec<u8> {
         let mut kept = early.take(piece).unwrap();
         let mut all = Vec::new();
-        while let Some(bytes) = early.read(&mut kept).unwrap() {
-            all.extend(bytes);
+        while let Some(span) = early.read(&mut kept).unwrap() {
+            match span {
+                Span::Bytes(bytes) => all.extend(bytes),
+                Span::Lost(len) => all.resize(all.len() + len as usize, LOST),
+            }
         }
         all
     }
@@ -135,6 +189,26 @@ mod tests {
         assert_eq!(read_all(&mut early, 9), bytes[1..11]);
         assert_eq!(early.in_memory, 0);
         assert!(early.take(8).is_none());
+    }
+
+    #[test]
+    fn what_is_lost_keeps_its_place() {
+        let mut early = Early::new(Keep { in_memory: 100, directory: Some(std::env::temp_dir()) });
+        for piece in [1, 2] {
+            let len = if piece == 1 { 60 } else { 1000 };
+            early.lose(piece, len, 2).unwrap();
+            early.put(piece, len, b"abc").unwrap();
+            early.lose(piece, len, 1).unwrap();
+            early.lose(piece, len, 1).unwrap();
+            early.put(piece, len, b"d").unwrap();
+            early.put(piece, len, b"e").unwrap();
+            early.lose(piece, len, 3).unwrap();
+            let expected = [&[LOST; 2][..], b"abc", &[LOST; 2], b"de", &[LOST; 3]].concat();
+            assert_eq!(read_all(&mut early, piece), expected, "piece {piece}");
+        }
+        early.lose(3, 10, 4).unwrap();
+        assert_eq!(read_all(&mut early, 3), [LOST; 4]);
+        assert_eq!(early.in_memory, 0);
     }
 
     #[test]

@@ -59,7 +59,7 @@ use container_checkpoint::memory::{
     self, AddressSpace, Answered, Memory, Missing, ObjectId, PlainPages, PlainPart, Question, Want,
 };
 
-use early::Early;
+use early::{Early, Span};
 use pieces::{Piece, What};
 
 /// Takes a process's memory in the order of its addresses.
@@ -209,9 +209,13 @@ pub fn read(
     } else {
         reader.finish();
     }
-    if let Some((bytes, first)) = reader.cut {
-        let why = format!("the page image ends early: {bytes} bytes can't be had");
-        reader.findings.gap("stored pages", format!("pid {}, from address {first:#x}", space.pid), why);
+    let lost =
+        [(&reader.cut, "the page image ends early"), (&reader.broken, "packed blocks can't be unpacked")];
+    for (lost, why) in lost {
+        if let Some((bytes, first)) = lost {
+            let place = format!("pid {}, from address {first:#x}", space.pid);
+            reader.findings.gap("stored pages", place, format!("{why}: {bytes} bytes can't be had"));
+        }
     }
     match reader.error {
         Some(error) => Err(error),
@@ -271,6 +275,8 @@ struct Reader<'a> {
     findings: Findings,
     /// Bytes that should lie at hand and don't, and the first address of them.
     cut: Option<(u64, u64)>,
+    /// As many that lie at hand and can't be unpacked.
+    broken: Option<(u64, u64)>,
     /// Stored bytes in all, and handed over: for the progress of what needs no pass.
     total: u64,
     handed: u64,
@@ -299,6 +305,7 @@ impl<'a> Reader<'a> {
             error: None,
             findings: Findings::default(),
             cut: None,
+            broken: None,
             total,
             handed: 0,
         }
@@ -325,7 +332,7 @@ impl<'a> Reader<'a> {
                 What::Reserved => self.hand(piece, Part::Reserved(piece.len)),
                 What::Absent(why) => {
                     if why == Absence::CutShort {
-                        self.count_cut(piece.at, piece.len);
+                        count(&mut self.cut, piece.at, piece.len);
                     }
                     self.hand(piece, Part::Absent(piece.len, why))
                 }
@@ -364,7 +371,10 @@ impl<'a> Reader<'a> {
         image.visit(offset..offset.saturating_add(piece.len), &mut |part| {
             let part = match part {
                 PlainPart::Bytes(bytes) => Part::Bytes(bytes),
-                PlainPart::Broken(len) => Part::Absent(len, Absence::Missing(Missing::BrokenBlock)),
+                PlainPart::Broken(len) => {
+                    count(&mut self.broken, piece.at + self.done, len);
+                    broken(len)
+                }
             };
             result = self.hand(piece, part);
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -378,7 +388,7 @@ impl<'a> Reader<'a> {
         if self.done < piece.len {
             self.cut_short(piece);
             let missing = piece.len - self.done;
-            self.count_cut(piece.at + self.done, missing);
+            count(&mut self.cut, piece.at + self.done, missing);
             self.done = piece.len;
         }
         Ok(())
@@ -390,15 +400,13 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let Some(mut kept) = self.early.take(self.next) else { return Ok(()) };
-        while let Some(bytes) = self.early.read(&mut kept)? {
-            self.hand(piece, Part::Bytes(&bytes))?;
+        while let Some(span) = self.early.read(&mut kept)? {
+            match span {
+                Span::Bytes(bytes) => self.hand(piece, Part::Bytes(&bytes))?,
+                Span::Lost(len) => self.hand(piece, broken(len))?,
+            }
         }
         Ok(())
-    }
-
-    fn count_cut(&mut self, at: u64, len: u64) {
-        let (bytes, _) = self.cut.get_or_insert((0, at));
-        *bytes = bytes.saturating_add(len);
     }
 
     fn cut_short(&mut self, piece: Piece) {
@@ -408,13 +416,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn take(&mut self, want: usize, bytes: &[u8]) -> Result<(), Error> {
+    /// Takes the next part of a want, unless something went wrong before.
+    fn take_or_fail(&mut self, want: usize, part: Part<'_>) {
+        if self.error.is_none()
+            && let Err(error) = self.take(want, part)
+        {
+            self.error = Some(error);
+        }
+    }
+
+    fn take(&mut self, want: usize, part: Part<'_>) -> Result<(), Error> {
         let number = self.wanted[want];
         let piece = self.pieces[number];
         if number != self.next {
-            return self.early.put(number, piece.len, bytes);
+            return match part {
+                Part::Bytes(bytes) => self.early.put(number, piece.len, bytes),
+                Part::Zeros(len) | Part::Reserved(len) | Part::Absent(len, _) => {
+                    self.early.lose(number, piece.len, len)
+                }
+            };
         }
-        self.hand(piece, Part::Bytes(bytes))?;
+        self.hand(piece, part)?;
         if self.done == piece.len {
             self.next += 1;
             self.done = 0;
@@ -422,6 +444,17 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
+
+/// Counts lost bytes, and keeps the first address of them.
+fn count(lost: &mut Option<(u64, u64)>, at: u64, len: u64) {
+    let (bytes, _) = lost.get_or_insert((0, at));
+    *bytes = bytes.saturating_add(len);
+}
+
+/// What can't be unpacked.
+fn broken<'a>(len: u64) -> Part<'a> {
+    Part::Absent(len, Absence::Missing(Missing::BrokenBlock))
 }
 
 impl Question for Reader<'_> {
@@ -439,14 +472,16 @@ impl Question for Reader<'_> {
     }
 
     fn bytes(&mut self, want: usize, _: u64, bytes: &[u8]) -> ControlFlow<()> {
-        if let Err(error) = self.take(want, bytes) {
-            self.error.get_or_insert(error);
-        }
+        self.take_or_fail(want, Part::Bytes(bytes));
         if self.error.is_some() || self.is_done() {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
+    }
+
+    fn lost(&mut self, want: usize, _: u64, len: u64) {
+        self.take_or_fail(want, broken(len));
     }
 
     fn finish(&mut self) {

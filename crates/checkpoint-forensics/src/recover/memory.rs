@@ -226,10 +226,6 @@ fn filled(pieces: Vec<Piece>, object: ObjectId, len: u64) -> Vec<Piece> {
 }
 
 impl Question for Pages<'_, '_> {
-    fn can_forget(&self) -> bool {
-        false
-    }
-
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         (self.parts, self.wants) = (Vec::new(), Vec::new());
         let subject = self.work.borrow().subject;
@@ -243,5 +239,12 @@ impl Question for Pages<'_, '_> {
         let Some((output, from, came)) = self.parts.get_mut(want) else { return ControlFlow::Continue(()) };
         *came = at + bytes.len() as u64;
         self.work.borrow_mut().write(*output, *from + at, bytes)
+    }
+
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let Some((output, from, came)) = self.parts.get_mut(want) else { return };
+        *came = at + len;
+        let range = *from + at..*from + at + len;
+        self.work.borrow_mut().lacks(*output, Lack { range, why: Missing::BrokenBlock.why().into() });
     }
 }

@@ -160,9 +160,9 @@ impl Work<'_> {
         ControlFlow::Continue(())
     }
 
-    pub(super) fn lacks(&mut self, output: usize, lack: Lack) {
+    pub(super) fn lacks(&mut self, output: usize, Lack { range, why }: Lack) {
         if let Some(output) = self.outputs.get_mut(output) {
-            output.contents.lacks.push(lack);
+            output.contents.lack(range, why);
         }
     }
 

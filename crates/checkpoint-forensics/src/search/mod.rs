@@ -98,7 +98,7 @@ pub struct Search {
     /// Segments of which a part came, by their number.
     stretches: HashMap<usize, Stretch>,
     windows: Vec<Window>,
-    /// How many bytes came of each segment.
+    /// How many bytes of each segment were searched.
     came: Vec<u64>,
     /// The names of page images: matches share them.
     images: Vec<Arc<str>>,
@@ -204,9 +204,19 @@ impl Question for Search {
             self.windows[seam].put(position + at as usize, bytes);
             return ControlFlow::Continue(());
         }
-        self.came[want] = at + bytes.len() as u64;
+        self.came[want] += bytes.len() as u64;
         let last = at + bytes.len() as u64 == self.plan.segments[want].len;
         self.scan(want, bytes, last)
+    }
+
+    /// A stretch ends there, and another one begins behind: no match goes over what is not known.
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let behind = at + len;
+        let Some(segment) = self.plan.segments.get(want) else { return };
+        let is_last = behind == segment.len;
+        if self.scan(want, &[], true).is_continue() && !is_last {
+            self.stretches.insert(want, Stretch::from(behind));
+        }
     }
 
     /// What came of segments that were cut short is searched to its end.

@@ -175,6 +175,11 @@ pub struct Stretch {
 }
 
 impl Stretch {
+    /// One that begins at a place: hits say where they are from there on.
+    pub(super) fn from(base: u64) -> Self {
+        Self { base, ..Self::default() }
+    }
+
     /// Begins anew, with the buffers that it has.
     pub(super) fn clear(&mut self) {
         self.kept.clear();
@@ -197,7 +202,7 @@ impl Stretch {
         sink: &mut Sink<'_>,
     ) -> ControlFlow<()> {
         // What is lent whole is scanned where it lies.
-        if self.kept.is_empty() && self.base == 0 && last {
+        if self.kept.is_empty() && self.block == 0 && last {
             return self.scan(scanner, piece, true, sink);
         }
         let mut kept = std::mem::take(&mut self.kept);

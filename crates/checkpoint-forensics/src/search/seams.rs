@@ -86,7 +86,8 @@ impl Search {
         let middle = (seam.at - first) as usize;
         let looks_around = needle.may_look_around();
         // In the middle of a run, `^` must not take the first byte that is known for that of memory.
-        let is_start = seam.from_run_start && first == seam.window.start;
+        // In front of what is known, there may be bytes that can't be had.
+        let is_start = seam.from_run_start || first > seam.window.start;
         let earliest = match needle.as_literal() {
             // What begins further away does not reach the seam.
             Some((text, _)) => middle.saturating_sub(text.len()),
@@ -113,7 +114,7 @@ impl Search {
         let mut starts_behind = false;
         // Behind a match that the segment's own scan can't have had, matches are others than its own until both meet.
         let mut is_apart = false;
-        let is_cut_behind = seam.window.end == seam.at.saturating_add(self.plan.reach);
+        let is_cut_behind = first + bytes.len() as u64 == seam.at.saturating_add(self.plan.reach);
         // Of a literal, nothing beyond its own length behind the seam matters before something was found across it.
         let across = needle.as_literal().map(|(text, _)| &bytes[..(middle + text.len()).min(bytes.len())]);
         let mut after_cut = false;

@@ -34,7 +34,7 @@ struct Object<S> {
     flow: ControlFlow<()>,
     /// The number of its first want.
     first: usize,
-    /// Its stored extents, one a want, and how much of each came.
+    /// Its stored extents, one a want, and how much of each came or was lost.
     stored: Vec<(Extent, u64)>,
 }
 
@@ -55,6 +55,12 @@ impl<'m, S: Sink> SharedBytes<'m, S> {
     }
 }
 
+/// The object that a want is of. Several objects without wants may begin at one number: the last of them has it.
+fn of_want<S>(objects: &mut [Object<S>], want: usize) -> Option<&mut Object<S>> {
+    let number = objects.partition_point(|object| object.first <= want);
+    objects.get_mut(number.checked_sub(1)?)
+}
+
 impl<S: Sink> Object<S> {
     fn into_part(self, shared: Option<&SharedPages>, facts: &Facts) -> Part<S> {
         let Self { id, store, sink, flow, stored, .. } = self;
@@ -66,15 +72,20 @@ impl<S: Sink> Object<S> {
             let stored_end = shared.pages.iter().last().map_or(0, Extent::end);
             contents.len = facts.shared_len(id).unwrap_or(stored_end);
             let mut came = stored.iter();
+            let mut wanted = came.next();
             let mut at = 0;
             for extent in shared.pages.iter() {
                 nothing(&mut contents, shared, at..extent.start);
                 match extent.place {
                     Place::Image(..) => {
-                        let count = came.next().map_or(0, |(_, count)| *count);
+                        // Since it was asked for, broken blocks may have been cut out of it.
+                        while wanted.is_some_and(|(wanted, _)| wanted.end() <= extent.start) {
+                            wanted = came.next();
+                        }
+                        let end = wanted.map_or(0, |(wanted, count)| wanted.start + count);
                         if flow.is_continue() {
                             let why = "the page image ends before them, or is not in the evidence";
-                            lack(&mut contents, extent.start + count..extent.end(), why);
+                            lack(&mut contents, extent.start.max(end)..extent.end(), why);
                         }
                     }
                     Place::Missing(missing) => lack(&mut contents, extent.start..extent.end(), missing.why()),
@@ -106,10 +117,6 @@ fn lack(contents: &mut Contents, range: std::ops::Range<u64>, why: &str) {
 }
 
 impl<S: Sink> Question for SharedBytes<'_, S> {
-    fn can_forget(&self) -> bool {
-        false
-    }
-
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         self.images = memory.objects.iter().map(|object| (object.image.clone(), object.ancestor)).collect();
         self.objects = Vec::new();
@@ -133,22 +140,27 @@ impl<S: Sink> Question for SharedBytes<'_, S> {
     }
 
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
-        let number = self.objects.partition_point(|object| object.first <= want);
-        // Several objects without wants may begin at one number: the last of them has it.
-        let Some(object) = number.checked_sub(1).and_then(|number| self.objects.get_mut(number)) else {
-            return ControlFlow::Continue(());
-        };
+        let Self { objects, images, .. } = self;
+        let Some(object) = of_want(objects, want) else { return ControlFlow::Continue(()) };
         let Some((extent, came)) = object.stored.get_mut(want - object.first) else {
             return ControlFlow::Continue(());
         };
         *came = at + bytes.len() as u64;
         let Place::Image(image, offset) = extent.place else { return ControlFlow::Continue(()) };
+        let (at, offset) = (extent.start + at, offset + at);
         if object.flow.is_continue() {
-            let pages =
-                self.images.get(image.0 as usize).map(|(image, ancestor)| (image.as_str(), *ancestor));
-            let chunk = Chunk { at: extent.start + at, offset: offset + at, pages, bytes };
+            let pages = images.get(image.0 as usize).map(|(image, ancestor)| (image.as_str(), *ancestor));
+            let chunk = Chunk { at, offset, pages, bytes };
             object.flow = object.sink.bytes(&object.store, chunk);
         }
         ControlFlow::Continue(())
+    }
+
+    /// The sink sees that bytes go on further behind.
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let Some(object) = of_want(&mut self.objects, want) else { return };
+        if let Some((_, came)) = object.stored.get_mut(want - object.first) {
+            *came = at + len;
+        }
     }
 }

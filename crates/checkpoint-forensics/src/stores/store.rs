@@ -242,8 +242,13 @@ impl Contents {
     }
 
     pub(crate) fn lack(&mut self, range: Range<u64>, why: impl Into<String>) {
-        if range.start < range.end {
-            self.lacks.push(Lack { range, why: why.into() });
+        if range.start >= range.end {
+            return;
+        }
+        let why = why.into();
+        match self.lacks.last_mut() {
+            Some(last) if last.range.end == range.start && last.why == why => last.range.end = range.end,
+            _ => self.lacks.push(Lack { range, why }),
         }
     }
 }

@@ -27,10 +27,6 @@ impl<A, B> Together<A, B> {
 }
 
 impl<A: Question, B: Question> Question for Together<A, B> {
-    fn can_forget(&self) -> bool {
-        self.first.can_forget() && self.second.can_forget()
-    }
-
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         let mut wants = self.first.wants(memory);
         self.split = wants.len();
@@ -49,6 +45,15 @@ impl<A: Question, B: Question> Question for Together<A, B> {
         };
         self.enough[which] |= flow.is_break();
         if self.enough == [true; 2] { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        match want.checked_sub(self.split) {
+            None if self.enough[0] => {}
+            None => self.first.lost(want, at, len),
+            Some(_) if self.enough[1] => {}
+            Some(want) => self.second.lost(want, at, len),
+        }
     }
 
     fn finish(&mut self) {

@@ -69,6 +69,12 @@ struct Open {
     waiting: Vec<(usize, Run)>,
 }
 
+impl Open {
+    fn new(readers: Vec<Reader>) -> Self {
+        Self { readers, waiting: Vec::new() }
+    }
+}
+
 /// Strings in several codings are put into order between places so far apart, in bytes: wherever pieces end, the order is the same.
 const BLOCK: u64 = 64 << 10;
 
@@ -178,6 +184,12 @@ impl<'s> Strings<'s> {
         let phase = |phase: usize| (phase + segment.offset as usize) % 2;
         let reader = |(coding, at)| Reader::new(coding, phase(at), self.bounds(), holds);
         self.lanes().into_iter().map(reader).collect()
+    }
+
+    fn end_if_all_came(&mut self, number: usize, came: u64) {
+        if came == self.plan.segments[number].len {
+            self.end(number, false);
+        }
     }
 
     /// The stretch ends.
@@ -292,10 +304,6 @@ fn tell(
 }
 
 impl Question for Strings<'_> {
-    fn can_forget(&self) -> bool {
-        false
-    }
-
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         self.plan = Plan::new(memory, 0, &self.options.selection, Scope::PROCESSES);
         self.pids = memory.spaces.iter().map(|space| space.pid).collect();
@@ -310,8 +318,7 @@ impl Question for Strings<'_> {
 
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
         let mut open = self.readers.remove(&want);
-        let Open { readers, waiting } =
-            open.get_or_insert_with(|| Open { readers: self.readers(want), waiting: Vec::new() });
+        let Open { readers, waiting } = open.get_or_insert_with(|| Open::new(self.readers(want)));
         let came = at + bytes.len() as u64;
         if let [reader] = readers.as_mut_slice() {
             let coding = self.options.codings[0];
@@ -331,10 +338,20 @@ impl Question for Strings<'_> {
             }
         }
         self.readers.extend(open.map(|open| (want, open)));
-        if came == self.plan.segments[want].len {
-            self.end(want, false);
-        }
+        self.end_if_all_came(want, came);
         if self.is_stopped { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// A string ends there, and one may begin behind.
+    fn lost(&mut self, want: usize, at: u64, len: u64) {
+        let mut open = self.readers.remove(&want).unwrap_or_else(|| Open::new(self.readers(want)));
+        let Open { readers, waiting } = &mut open;
+        for (lane, reader) in readers.iter_mut().enumerate() {
+            reader.skip(len, &mut |run| waiting.push((lane, run.clone())));
+        }
+        self.tell_waiting(want, waiting);
+        self.readers.insert(want, open);
+        self.end_if_all_came(want, at + len);
     }
 
     fn finish(&mut self) {

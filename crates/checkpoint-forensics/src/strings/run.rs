@@ -110,10 +110,14 @@ impl Reader {
     pub(super) fn take(&mut self, mut bytes: &[u8], sink: &mut Sink<'_>) {
         if !self.began && !bytes.is_empty() {
             self.began = true;
-            let lead = self.coding.lead(bytes, self.phase);
-            self.edges.head = bytes[..lead].to_vec();
+            // Where units begin at odd places of the stretch, they do so behind an even number of lost bytes too.
+            let phase = (self.phase as u64 + self.at) % 2;
+            let lead = self.coding.lead(bytes, phase as usize);
+            if self.at == 0 {
+                self.edges.head = bytes[..lead].to_vec();
+            }
             bytes = &bytes[lead..];
-            self.at = lead as u64;
+            self.at += lead as u64;
         }
         while let (false, Some((first, rest))) = (self.pending.is_empty(), bytes.split_first()) {
             self.pending.push(*first);
@@ -128,6 +132,14 @@ impl Reader {
         if !rest.is_empty() {
             self.pending = rest.to_vec();
         }
+    }
+
+    /// The next bytes can't be had: a run ends before them, and what begins behind them is not at the front.
+    pub(super) fn skip(&mut self, len: u64, sink: &mut Sink<'_>) {
+        self.close(sink);
+        self.at += self.pending.len() as u64 + len;
+        self.pending.clear();
+        self.began = false;
     }
 
     /// Reads characters; returns the bytes of one that is not whole.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
 
+use super::xz::XzDecoder;
+
 /// The largest zstd window that is accepted, as a power of two: `zstd --long=31`.
 const ZSTD_WINDOW_LOG_MAX: u32 = 31;
-/// The most memory an xz decoder may take, in KiB: enough for `xz -9` of one thread and more.
-const XZ_MEMORY_KIB: u32 = 256 << 10;
 
 /// A way in which a stream is packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Compression {
                 decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
                 Inner::Zstd(decoder)
             }
-            Self::Xz => Inner::Xz(Box::new(lzma_rust2::XzReader::new_mem_limit(packed, true, XZ_MEMORY_KIB))),
+            Self::Xz => Inner::Xz(Box::new(XzDecoder::new(packed))),
             Self::Bzip2 => Inner::Bzip2(bzip2::bufread::MultiBzDecoder::new(packed)),
             Self::Lz4 => Inner::Lz4(Box::new(lz4_flex::frame::FrameDecoder::new(packed))),
         }))
@@ -78,7 +78,7 @@ pub struct Decoder<R: BufRead>(Inner<R>);
 enum Inner<R: BufRead> {
     Gzip(Box<flate2::bufread::MultiGzDecoder<R>>),
     Zstd(zstd::stream::read::Decoder<'static, R>),
-    Xz(Box<lzma_rust2::XzReader<R>>),
+    Xz(Box<XzDecoder<R>>),
     Bzip2(bzip2::bufread::MultiBzDecoder<R>),
     Lz4(Box<lz4_flex::frame::FrameDecoder<R>>),
 }

@@ -22,6 +22,7 @@ mod sparse;
 mod tar;
 mod tar_header;
 mod unpack;
+mod xz;
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, Write};
@@ -37,7 +38,7 @@ pub use index::{Index, Layer, LayerId, MemberId};
 pub use member::{Body, Member, MemberKind, ModificationTime, plain_path, split_path};
 pub use pass::{Nobody, Passenger};
 pub use read_at::ReadAt;
-pub use unpack::{Unpacked, unpack};
+pub use unpack::{Portion, Unpacked, unpack};
 
 pub(crate) use keep::is_pages;
 

@@ -202,6 +202,9 @@ impl Memory {
         for space in &mut self.spaces {
             space.stored.mark(lost, why, &mut marked, &mut touched);
         }
+        for shared in &mut self.shared {
+            shared.pages = stored::marked(&shared.pages, lost, why, &mut marked, &mut touched);
+        }
         touched
     }
 

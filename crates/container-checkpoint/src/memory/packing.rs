@@ -112,13 +112,12 @@ impl Packing {
     }
 
     /// Walks over the pages. `wants` is asked of each piece in turn whether its plain bytes are wanted; those are unpacked and given to `take`, the others
-    /// not even read. Ends where the image ends early. Pieces that can't be unpacked are returned: a sink is never given bytes that stand in for them.
+    /// not even read. Ends where the image ends early. Pieces that can't be unpacked are told as lost: nobody is given bytes that stand in for them.
     pub(super) fn visit(
         &self,
         stored: &mut dyn StoredPages,
         visitor: &mut dyn PlainVisitor,
-    ) -> io::Result<Vec<Broken>> {
-        let mut broken = Vec::new();
+    ) -> io::Result<()> {
         let (mut raw, mut plain) = (Vec::new(), Vec::new());
         for (start, piece) in self.pieces() {
             match visitor.wants(start..start + piece.length) {
@@ -132,7 +131,7 @@ impl Packing {
                     let len = CHUNK.min(piece.length - done);
                     let is_whole = stored.read(piece.offset + done, len, &mut raw)?;
                     if visitor.take(start + done, &raw).is_break() || !is_whole {
-                        return Ok(broken);
+                        return Ok(());
                     }
                     done += len;
                 }
@@ -142,17 +141,18 @@ impl Packing {
                 break;
             }
             plain.clear();
-            match piece.unpack(&raw, &mut plain) {
-                Ok(()) if visitor.take(start, &plain).is_break() => break,
-                Ok(()) => {}
+            let flow = match piece.unpack(&raw, &mut plain) {
+                Ok(()) => visitor.take(start, &plain),
                 Err(error) => {
                     let range = start..start + piece.length;
-                    visitor.lost(range.clone());
-                    broken.push(Broken { range, why: error.to_string() });
+                    visitor.lost(Broken { range, why: error.to_string() })
                 }
+            };
+            if flow.is_break() {
+                break;
             }
         }
-        Ok(broken)
+        Ok(())
     }
 }
 
@@ -284,7 +284,7 @@ pub(super) trait PlainVisitor {
     fn take(&mut self, at: u64, bytes: &[u8]) -> ControlFlow<()>;
 
     /// These can't be had.
-    fn lost(&mut self, range: Range<u64>);
+    fn lost(&mut self, broken: Broken) -> ControlFlow<()>;
 }
 
 /// The file with the packed pages.
@@ -448,9 +448,10 @@ mod tests {
             ControlFlow::Continue(())
         }
 
-        fn lost(&mut self, range: Range<u64>) {
+        fn lost(&mut self, Broken { range, .. }: Broken) -> ControlFlow<()> {
             assert_eq!(range.start, self.0.len() as u64);
             self.0.resize(range.end as usize, None);
+            ControlFlow::Continue(())
         }
     }
 

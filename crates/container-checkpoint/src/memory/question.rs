@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::ops::ControlFlow;
 
 use super::extent::{Lost, Missing, ObjectId};
+use super::packing::PlainPart;
 use super::visit::{Schedule, Want};
 use super::{Memory, Ride};
 use crate::case::{Case, DumpId};
@@ -15,16 +16,24 @@ use crate::gap::Findings;
 
 /// A question to the pages of one dump.
 pub trait Question {
-    /// Which ranges it wants to see. Called anew, and everything seen so far forgotten, when a pass has to be made again.
+    /// Which ranges it wants to see. Called once.
     fn wants(&mut self, memory: &Memory) -> Vec<Want>;
 
-    /// Bytes of a want: its number in the list, how far into it they begin. Pieces of one want come in order; wants come in any order, and mixed.
+    /// Bytes of a want: its number in the list, how far into it they begin. Parts of one want come in order; wants come in any order, and mixed.
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()>;
 
-    /// Whether it can be shown everything anew when a block of a packed image turns out to be broken. Who hands on what it sees can't take that back: then what follows the block in
-    /// the same want is lost with it, and told.
-    fn can_forget(&self) -> bool {
-        true
+    /// So many bytes of a want, from so far into it on, are in a block of a packed image that can't be unpacked. What is behind them comes; nothing may be joined over them.
+    fn lost(&mut self, want: usize, at: u64, len: u64);
+
+    /// Takes the next part of a want.
+    fn part(&mut self, want: usize, at: u64, part: PlainPart<'_>) -> ControlFlow<()> {
+        match part {
+            PlainPart::Bytes(bytes) => self.bytes(want, at, bytes),
+            PlainPart::Broken(len) => {
+                self.lost(want, at, len);
+                ControlFlow::Continue(())
+            }
+        }
     }
 
     /// No more bytes will come: what came short stays short. Called once, at the end of [`answer`].
@@ -67,17 +76,12 @@ pub fn answer<Q: Question>(
     answer_beside(case, id, context, ride, make, None)
 }
 
-/// The answer that a [`Ride`] has: `None` when it was asked too early, or saw what was broken. Nothing is read. For who would ask in another way when all is known.
+/// The answer that a [`Ride`] has: `None` when it was asked too early. Nothing is read. For who would ask in another way when all is known.
 pub fn ridden<Q: Question>(case: &Case, id: DumpId, ride: &mut Ride<'_, Q>) -> Option<Answered<Q>> {
-    let mut memory = Memory::of(case, id);
-    let mut findings = memory.findings.clone();
-    let mut shown = ride.take(case, id, &memory)?;
-    if shown.mark_broken(&mut memory, &mut findings) {
-        return None;
-    }
-    shown.question.finish();
-    shown.report_unserved(&memory, &mut findings);
-    Some(Answered { question: shown.question, memory, findings })
+    let memory = Memory::of(case, id);
+    let findings = memory.findings.clone();
+    let shown = ride.take(case, id, &memory)?;
+    Some(shown.answered(memory, findings))
 }
 
 /// A passenger that has an errand of its own in the pass that a question needs: two questions to one stream cost one pass.
@@ -106,14 +110,12 @@ pub fn answer_beside<Q: Question>(
     make: impl FnOnce() -> Q,
     beside: Option<Beside<'_>>,
 ) -> Result<Answered<Q>> {
-    let mut memory = Memory::of(case, id);
+    let memory = Memory::of(case, id);
     let mut findings = memory.findings.clone();
     // The evidence went by once when it was opened; with what is read here it may go by once more, never a third time.
-    let mut has_passed = false;
-    let mut shown = match ride.and_then(|ride| ride.take(case, id, &memory)) {
+    let shown = match ride.and_then(|ride| ride.take(case, id, &memory)) {
         Some(shown) => {
             if let Some(Beside { evidence, passenger }) = beside {
-                has_passed = true;
                 let opened = &case.evidences[evidence].evidence;
                 match opened.pass_again(context, passenger) {
                     Err(changed @ Error::Changed { .. }) => findings.gap("contents", opened.name(), changed),
@@ -124,21 +126,10 @@ pub fn answer_beside<Q: Question>(
         }
         None => {
             let reading = Reading { case, memory: &memory, context };
-            reading.show(make(), beside, &mut has_passed, &mut findings)?
+            reading.show(make(), beside, &mut findings)?
         }
     };
-    if shown.mark_broken(&mut memory, &mut findings) && !has_passed && shown.question.can_forget() {
-        // Now that it is known which blocks are broken, nothing else is lost with them.
-        shown = Reading { case, memory: &memory, context }.show(
-            shown.question,
-            None,
-            &mut has_passed,
-            &mut findings,
-        )?;
-    }
-    shown.question.finish();
-    shown.report_unserved(&memory, &mut findings);
-    Ok(Answered { question: shown.question, memory, findings })
+    Ok(shown.answered(memory, findings))
 }
 
 /// Where bytes are.
@@ -158,12 +149,11 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// Reads what lies at an offset at once, and makes one pass over each evidence in which the rest goes by; then `has_passed` is set.
+    /// Reads what lies at an offset at once, and makes one pass over each evidence in which the rest goes by.
     fn show<Q: Question>(
         &self,
         mut question: Q,
         mut beside: Option<Beside<'_>>,
-        has_passed: &mut bool,
         findings: &mut Findings,
     ) -> Result<Shown<Q>> {
         let wants = question.wants(self.memory);
@@ -197,7 +187,6 @@ impl Reading<'_> {
             if (has_enough && beside.is_none()) || self.context.cancelled() {
                 break;
             }
-            *has_passed = true;
             let opened = &self.case.evidences[evidence].evidence;
             let mut passenger = Selected {
                 question: &mut question,
@@ -227,10 +216,13 @@ impl Reading<'_> {
     }
 
     /// Shows bytes to a question until the caller asks to stop.
-    fn show_to<Q: Question>(&self, question: &mut Q) -> impl FnMut(usize, u64, &[u8]) -> ControlFlow<()> {
-        |want, at, bytes| match self.context.cancelled() {
+    fn show_to<Q: Question>(
+        &self,
+        question: &mut Q,
+    ) -> impl FnMut(usize, u64, PlainPart<'_>) -> ControlFlow<()> {
+        |want, at, part| match self.context.cancelled() {
             true => ControlFlow::Break(()),
-            false => question.bytes(want, at, bytes),
+            false => question.part(want, at, part),
         }
     }
 
@@ -283,8 +275,8 @@ impl<Q: Question> Passenger for Selected<'_, '_, Q> {
             return beside.passenger.contents(index, id, contents);
         }
         let Some((packed, schedule)) = scheduled(self.schedules, self.evidence, id) else { return Ok(()) };
-        let result = schedule.serve_passing(contents, self.memory.packing(packed), &mut |want, at, bytes| {
-            self.question.bytes(want, at, bytes)
+        let result = schedule.serve_passing(contents, self.memory.packing(packed), &mut |want, at, part| {
+            self.question.part(want, at, part)
         });
         self.has_enough = schedule.stopped;
         result
@@ -295,20 +287,28 @@ impl<Q: Question> Passenger for Selected<'_, '_, Q> {
     }
 }
 
-impl<Q> Shown<Q> {
-    /// Marks what could not be unpacked; false when there is no such.
-    fn mark_broken(&self, memory: &mut Memory, findings: &mut Findings) -> bool {
+impl<Q: Question> Shown<Q> {
+    /// No more bytes come.
+    fn answered(mut self, mut memory: Memory, mut findings: Findings) -> Answered<Q> {
+        self.question.finish();
+        self.mark_broken(&mut memory, &mut findings);
+        self.report_unserved(&memory, &mut findings);
+        Answered { question: self.question, memory, findings }
+    }
+
+    /// Marks what could not be unpacked.
+    fn mark_broken(&self, memory: &mut Memory, findings: &mut Findings) {
         let mut lost = Lost::new();
         for (packed, schedule) in &self.schedules {
-            let (Some(object), Some(first)) = (*packed, schedule.broken.first()) else { continue };
-            let ranges: Vec<_> = schedule.broken.iter().map(|broken| broken.range.clone()).collect();
-            let bytes: u64 = ranges.iter().map(|range| range.end - range.start).sum();
-            let why = format!("{} ({bytes} bytes of memory can't be unpacked)", first.why);
+            let (Some(object), Some(first)) = (*packed, &schedule.why_broken) else { continue };
+            let bytes: u64 = schedule.broken.iter().map(|range| range.end - range.start).sum();
+            let why = format!("{first} ({bytes} bytes of memory can't be unpacked)");
             findings.gap("stored pages", &memory.object(object).image, why);
-            lost.insert(object, ranges);
+            lost.insert(object, schedule.broken.clone());
         }
-        memory.mark(&lost, Missing::BrokenBlock);
-        !lost.is_empty()
+        if !lost.is_empty() {
+            memory.mark(&lost, Missing::BrokenBlock);
+        }
     }
 
     /// What was wanted and did not come, a gap for each page image.
@@ -317,28 +317,20 @@ impl<Q> Shown<Q> {
         if self.schedules.iter().any(|(_, schedule)| schedule.stopped) {
             return;
         }
-        let broken: BTreeSet<ObjectId> = self
-            .schedules
-            .iter()
-            .filter_map(|(packed, schedule)| packed.filter(|_| !schedule.broken.is_empty()))
-            .collect();
         // Of each object: the bytes that did not come, and whether its image is there.
         let mut objects = vec![(0u64, false); memory.objects.len()];
         for want in &self.wants {
             let (missing, _) = &mut objects[want.object.0 as usize];
             *missing = missing.saturating_add(want.len);
         }
-        for (number, served) in self.schedules.iter().flat_map(|(_, schedule)| schedule.served()) {
+        for (number, reached) in self.schedules.iter().flat_map(|(_, schedule)| schedule.reached()) {
             let (missing, is_there) = &mut objects[self.wants[number].object.0 as usize];
-            *missing = missing.saturating_sub(served);
+            *missing = missing.saturating_sub(reached);
             *is_there = true;
         }
-        for (id, (object, (missing, is_there))) in (0..).map(ObjectId).zip(memory.objects.iter().zip(objects))
-        {
+        for (object, (missing, is_there)) in memory.objects.iter().zip(objects) {
             if missing > 0 {
-                let why = if broken.contains(&id) {
-                    "broken blocks, and what follows them in the same stretches"
-                } else if is_there {
+                let why = if is_there {
                     "the page image ends early"
                 } else {
                     "the page image is not in the evidence, or nearly all holes"

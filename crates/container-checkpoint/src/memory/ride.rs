@@ -147,8 +147,8 @@ impl<Q: Question> Passenger for Ride<'_, Q> {
         let Some(rider) = self.rider(so_far, so_far.layer_of(id), directory) else { return Ok(()) };
         let Some((name, (packed, mut schedule))) = rider.waiting.remove_entry(base) else { return Ok(()) };
         let Rider { question, memory, .. } = rider;
-        let result = schedule.serve_passing(contents, memory.packing(packed), &mut |want, at, bytes| {
-            question.bytes(want, at, bytes)
+        let result = schedule.serve_passing(contents, memory.packing(packed), &mut |want, at, part| {
+            question.part(want, at, part)
         });
         rider.has_enough = schedule.stopped;
         rider.served.insert(name, (id, (packed, schedule)));

@@ -31,6 +31,22 @@ pub(super) struct View {
 /// Shared objects before and after bytes of them were marked, by the address of what was before, which is kept so that it stays taken.
 pub(super) type Marked = HashMap<*const Extents, (Arc<Extents>, Arc<Extents>)>;
 
+/// A shared object's pages with lost bytes marked.
+pub(super) fn marked(
+    object: &Arc<Extents>,
+    lost: &Lost,
+    why: Missing,
+    marked: &mut Marked,
+    touched: &mut BTreeSet<ObjectId>,
+) -> Arc<Extents> {
+    let (_, new) = marked.entry(Arc::as_ptr(object)).or_insert_with(|| {
+        let mut extents = Extents::clone(object);
+        extents.mark(lost, why, touched);
+        (object.clone(), Arc::new(extents))
+    });
+    new.clone()
+}
+
 impl Stored {
     pub(super) fn new(private: Extents, views: Vec<View>) -> Self {
         Self { private, views }
@@ -54,12 +70,7 @@ impl Stored {
     ) {
         self.private.mark(lost, why, touched);
         for view in &mut self.views {
-            let (_, new) = marked.entry(Arc::as_ptr(&view.object)).or_insert_with(|| {
-                let mut extents = Extents::clone(&view.object);
-                extents.mark(lost, why, touched);
-                (view.object.clone(), Arc::new(extents))
-            });
-            view.object = new.clone();
+            view.object = self::marked(&view.object, lost, why, marked, touched);
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::ops::{ControlFlow, Range};
 
 use super::extent::ObjectId;
-use super::packing::{Broken, Packing, Passing, PlainVisitor, StoredPages, Wanted};
+use super::packing::{Broken, Packing, Passing, PlainPart, PlainVisitor, StoredPages, Wanted};
 use crate::evidence::Bytes;
 
 /// How much of a stream is read at a time, in bytes.
@@ -31,8 +31,10 @@ pub(super) struct Schedule {
     wants: Vec<Scheduled>,
     /// Set when the question has seen enough.
     pub(super) stopped: bool,
-    /// Blocks of a packed image that could not be unpacked.
-    pub(super) broken: Vec<Broken>,
+    /// What of a packed image could not be unpacked: ascending ranges of plain bytes that don't touch.
+    pub(super) broken: Vec<Range<u64>>,
+    /// What was wrong with the first block of these.
+    pub(super) why_broken: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -41,11 +43,12 @@ struct Scheduled {
     number: usize,
     offset: u64,
     len: u64,
-    served: u64,
+    /// How far it was walked over: what was served, and what of it can't be unpacked.
+    reached: u64,
 }
 
-/// Takes the bytes of a want: its number, how far into it the bytes begin, the bytes.
-pub(super) type Sink<'a> = dyn FnMut(usize, u64, &[u8]) -> ControlFlow<()> + 'a;
+/// Takes parts of a want: its number, how far into it the part begins, the part.
+pub(super) type Sink<'a> = dyn FnMut(usize, u64, PlainPart<'_>) -> ControlFlow<()> + 'a;
 
 impl Schedule {
     /// Sorts wants by the source that has their bytes. Those without one stand on no schedule.
@@ -56,7 +59,7 @@ impl Schedule {
         let mut schedules: BTreeMap<K, Self> = BTreeMap::new();
         for (number, want) in wants.iter().enumerate().filter(|(_, want)| want.len > 0) {
             let Some(source) = source(want.object) else { continue };
-            let scheduled = Scheduled { number, offset: want.offset, len: want.len, served: 0 };
+            let scheduled = Scheduled { number, offset: want.offset, len: want.len, reached: 0 };
             schedules.entry(source).or_default().wants.push(scheduled);
         }
         for schedule in schedules.values_mut() {
@@ -79,8 +82,8 @@ impl Schedule {
             let end = want.offset.saturating_add(want.len);
             let mut flow = ControlFlow::Continue(());
             bytes.visit(want.offset..end, &mut |part| {
-                flow = sink(want.number, want.served, part);
-                want.served += part.len() as u64;
+                flow = sink(want.number, want.reached, PlainPart::Bytes(part));
+                want.reached += part.len() as u64;
                 flow
             })?;
             if flow.is_break() {
@@ -126,14 +129,12 @@ impl Schedule {
         sink: &mut Sink<'_>,
     ) -> io::Result<()> {
         let mut walk = Walk { schedule: self, next: 0, active: Vec::new(), sink };
-        let broken = packing.visit(stored, &mut walk);
-        self.broken = broken?;
-        Ok(())
+        packing.visit(stored, &mut walk)
     }
 
-    /// How much was served of each want: its number in the question's list, bytes.
-    pub(super) fn served(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        self.wants.iter().map(|want| (want.number, want.served))
+    /// How far each want was walked over: its number in the question's list, bytes.
+    pub(super) fn reached(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
+        self.wants.iter().map(|want| (want.number, want.reached))
     }
 }
 
@@ -159,6 +160,34 @@ impl Walk<'_, '_, '_> {
             self.next += 1;
         }
     }
+
+    /// Gives every want its part of a range; `part` makes it, given where in the range it lies.
+    fn give<'b>(
+        &mut self,
+        range: Range<u64>,
+        part: &dyn Fn(Range<u64>) -> Option<PlainPart<'b>>,
+    ) -> ControlFlow<()> {
+        self.reach(range.end);
+        for &slot in &self.active {
+            let want = &mut self.schedule.wants[slot];
+            let from = want.offset.saturating_add(want.reached);
+            let to = want.offset.saturating_add(want.len).min(range.end);
+            // A want that begins behind this range waits for the next one.
+            if from >= to {
+                continue;
+            }
+            let Some(part) = part(from - range.start..to - range.start) else { continue };
+            let flow = (self.sink)(want.number, want.reached, part);
+            want.reached += to - from;
+            if flow.is_break() {
+                self.schedule.stopped = true;
+                return ControlFlow::Break(());
+            }
+        }
+        let wants = &self.schedule.wants;
+        self.active.retain(|&slot| wants[slot].reached < wants[slot].len);
+        ControlFlow::Continue(())
+    }
 }
 
 impl PlainVisitor for Walk<'_, '_, '_> {
@@ -172,30 +201,18 @@ impl PlainVisitor for Walk<'_, '_, '_> {
     }
 
     fn take(&mut self, at: u64, bytes: &[u8]) -> ControlFlow<()> {
-        let end = at + bytes.len() as u64;
-        self.reach(end);
-        for &slot in &self.active {
-            let want = &mut self.schedule.wants[slot];
-            let from = want.offset.saturating_add(want.served);
-            let to = want.offset.saturating_add(want.len).min(end);
-            // A want that begins behind these bytes waits for the next ones.
-            let Some(part) = bytes.get((from - at) as usize..(to - at) as usize) else { continue };
-            let flow = (self.sink)(want.number, want.served, part);
-            want.served += part.len() as u64;
-            if flow.is_break() {
-                self.schedule.stopped = true;
-                return ControlFlow::Break(());
-            }
-        }
-        let wants = &self.schedule.wants;
-        self.active.retain(|&slot| wants[slot].served < wants[slot].len);
-        ControlFlow::Continue(())
+        let part = |part: Range<u64>| bytes.get(part.start as usize..part.end as usize).map(PlainPart::Bytes);
+        self.give(at..at + bytes.len() as u64, &part)
     }
 
-    /// Wants end where bytes of them are lost: pieces of one come without gaps.
-    fn lost(&mut self, range: Range<u64>) {
-        self.reach(range.end);
-        self.active.clear();
+    fn lost(&mut self, broken: Broken) -> ControlFlow<()> {
+        let Broken { range, why } = broken;
+        self.schedule.why_broken.get_or_insert(why);
+        match self.schedule.broken.last_mut() {
+            Some(last) if last.end == range.start => last.end = range.end,
+            _ => self.schedule.broken.push(range.clone()),
+        }
+        self.give(range, &|part| Some(PlainPart::Broken(part.end - part.start)))
     }
 }
 
@@ -215,13 +232,14 @@ mod tests {
     fn collect(serve: impl FnOnce(&mut Schedule, &mut Sink<'_>)) -> (Vec<Vec<u8>>, Vec<(usize, u64)>) {
         let mut seen = vec![Vec::new(); WANTS.len()];
         let mut schedule = Schedule::by_source(&WANTS, Some).remove(&ObjectId(0)).unwrap();
-        serve(&mut schedule, &mut |number, at, bytes| {
+        serve(&mut schedule, &mut |number, at, part| {
+            let PlainPart::Bytes(bytes) = part else { panic!("nothing is packed") };
             assert_eq!(at, seen[number].len() as u64);
             seen[number].extend_from_slice(bytes);
             ControlFlow::Continue(())
         });
-        let short = |(number, served): &(usize, u64)| *served < WANTS[*number].len;
-        let unserved = schedule.served().filter(short).collect();
+        let short = |(number, reached): &(usize, u64)| *reached < WANTS[*number].len;
+        let unserved = schedule.reached().filter(short).collect();
         (seen, unserved)
     }
 

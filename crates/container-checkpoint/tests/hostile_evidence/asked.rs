@@ -37,6 +37,8 @@ impl Question for Everything {
         ControlFlow::Continue(())
     }
 
+    fn lost(&mut self, _: usize, _: u64, _: u64) {}
+
     fn finish(&mut self) {
         self.finished += 1;
     }
