@@ -340,7 +340,7 @@ fn what_there_is_no_room_for_is_a_gap_and_more_room_can_be_asked_for() {
     let few = found("50");
     assert_eq!(few.summary["places"], 50, "shared by memory and stores");
     assert!(
-        few.gaps[0]["why"].as_str().unwrap().contains("more than 50; raise --max-matches"),
+        few.gaps[0]["why"].as_str().unwrap().contains("more than 50: "),
         "{:?}",
         few.gaps
     );
@@ -349,7 +349,7 @@ fn what_there_is_no_room_for_is_a_gap_and_more_room_can_be_asked_for() {
     // Without a number, what is kept is bounded by the memory that it takes.
     let ran = coldcase(&["grep", "-c", "-F", "e", &testdata("counter.tar.zst")]).run().ends_with(0);
     assert!(
-        ran.messages("gap")[0].contains("fit into 20 MiB of memory; raise --max-matches"),
+        ran.messages("gap")[0].contains("fit into 32 MiB of memory: "),
         "{}",
         ran.told()
     );

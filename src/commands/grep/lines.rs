@@ -32,17 +32,17 @@ pub fn print(session: &Session<'_>, all: &[Answers<'_>], given: &Given, records:
     let mut lines = JsonLines::begin(session.ui.stdout(), &names)?;
     let mut matches = 0u64;
     for answers in all {
-        let (in_processes, in_objects) = (answers.in_processes(), answers.in_objects());
-        matches += (in_processes.len() + in_objects.len() + answers.found.elsewhere.len()) as u64;
+        matches += answers.sightings();
         if records == Records::Matches {
-            for (pid, at, found) in in_processes {
-                lines.record("match", in_process_json(answers, given, pid, at, found))?;
+            let found = &answers.found;
+            for (pid, at, one) in found.matches.in_processes() {
+                lines.record("match", in_process_json(answers, given, pid, at, one))?;
             }
-            for (id, at, found) in in_objects {
-                lines.record("match", in_object_json(answers, given, &Store::of_object(id), at, found))?;
+            for (id, at, one) in found.matches.in_objects() {
+                lines.record("match", in_object_json(answers, given, &Store::of_object(id), at, one))?;
             }
-            for found in &answers.found.elsewhere {
-                lines.record("match", in_store_json(answers, given, found))?;
+            for one in found.elsewhere.iter() {
+                lines.record("match", in_store_json(answers, given, one))?;
             }
             continue;
         }
@@ -58,7 +58,7 @@ pub fn print(session: &Session<'_>, all: &[Answers<'_>], given: &Given, records:
             lines.gap(gap(entry.what.as_bytes(), &place, entry.why.as_bytes()))?;
         }
     }
-    let places: usize = all.iter().map(Answers::places).sum();
+    let places: u64 = all.iter().map(Answers::places).sum();
     let mut summary = Map::new();
     summary.insert("matches".into(), matches.into());
     summary.insert("places".into(), places.into());
@@ -104,7 +104,7 @@ fn in_process_json(
     given: &Given,
     pid: Pid,
     at: VirtualAddress,
-    found: &Match,
+    found: Match<'_>,
 ) -> Map<String, Value> {
     let mut map = dump_json(answers);
     map.insert("store".into(), "memory".into());
@@ -123,7 +123,7 @@ fn in_object_json(
     given: &Given,
     store: &Store,
     at: u64,
-    found: &Match,
+    found: Match<'_>,
 ) -> Map<String, Value> {
     let mut map = dump_json(answers);
     store_json(&mut map, answers, store);
@@ -133,9 +133,9 @@ fn in_object_json(
     map
 }
 
-fn in_store_json(answers: &Answers<'_>, given: &Given, found: &StoreMatch) -> Map<String, Value> {
+fn in_store_json(answers: &Answers<'_>, given: &Given, found: StoreMatch<'_>) -> Map<String, Value> {
     let mut map = dump_json(answers);
-    store_json(&mut map, answers, &found.store);
+    store_json(&mut map, answers, found.store);
     map.insert("offset".into(), found.at.into());
     if !matches!(found.store.kind, Kind::Register { .. }) {
         map.insert("member_offset".into(), found.offset.into());
@@ -145,8 +145,8 @@ fn in_store_json(answers: &Answers<'_>, given: &Given, found: &StoreMatch) -> Ma
 }
 
 /// Where the first byte is stored.
-fn object_json(found: &Match) -> Value {
-    let mut object = json!({ "image": &*found.image, "offset": found.offset });
+fn object_json(found: Match<'_>) -> Value {
+    let mut object = json!({ "image": found.image, "offset": found.offset });
     if found.ancestor > 0 {
         object["parent"] = found.ancestor.into();
     }
