@@ -18,8 +18,9 @@ const NARROWEST_WRAPPED: usize = 10;
 /// 128 KiB would fill it for minutes. Also keeps clear of comfy-table's 16-bit widths.
 const LONGEST_FITTED: usize = 4096;
 
-/// A table of more rows is neither kept nor fitted: lines are as long as they get.
+/// A table of more rows, or of more bytes in its cells, is neither kept nor fitted: lines are as long as they get.
 const ROWS_KEPT: usize = 10_000;
+const BYTES_KEPT: usize = 4 << 20;
 
 /// Hands rows to whoever wants them, in order, the same each time.
 pub type Rows<'r, const N: usize> = &'r dyn Fn(&mut dyn FnMut([Cell; N]) -> io::Result<()>) -> io::Result<()>;
@@ -246,18 +247,23 @@ pub fn write_long<const N: usize>(
 ) -> io::Result<()> {
     let mut few = Table::new(columns);
     let mut shape = Shape::default();
+    let mut bytes = 0;
+    let mut are_few = true;
     rows(&mut |row| {
         shape.add(&row);
-        match shape.rows {
-            0..=ROWS_KEPT => few.row(row),
-            _ => few.rows = Vec::new(),
+        bytes += row.iter().map(|cell| cell.shown().len()).sum::<usize>();
+        are_few = shape.rows <= ROWS_KEPT && bytes <= BYTES_KEPT;
+        if are_few {
+            few.row(row);
+        } else {
+            few.rows = Vec::new();
         }
         Ok(())
     })?;
     if shape.rows == 0 {
         return Ok(());
     }
-    if shape.rows <= ROWS_KEPT {
+    if are_few {
         return few.write_to(out, width, palette);
     }
     let shown = shape.shown(&columns);

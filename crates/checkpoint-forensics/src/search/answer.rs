@@ -106,12 +106,7 @@ impl Search {
         let plan::Segment { object, offset, .. } = self.plan.segments[number];
         let views = tellable.views(self.plan.views_of(number));
         let zones = self.plan.zones_of(number);
-        let spot = Spot {
-            object,
-            offset,
-            first_record: stay as u32,
-            first_view: made.views.len() as u32,
-        };
+        let spot = Spot { object, offset, first_record: stay as u32, first_view: made.views.len() as u32 };
         let stayed = stay;
         for hit in hits {
             let record = list[hit];
@@ -132,7 +127,8 @@ impl Search {
                 stay += 1;
                 continue;
             }
-            let more = widened.as_ref().map_or(0, |(before, after)| before.len() + text.text.len() + after.len());
+            let more =
+                widened.as_ref().map_or(0, |(before, after)| before.len() + text.text.len() + after.len());
             if !self.kept.add_bytes(ODD + SIGHTING * keeping.len() + more) {
                 continue;
             }

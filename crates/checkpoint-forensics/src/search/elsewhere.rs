@@ -127,7 +127,8 @@ impl Elsewhere {
     /// How many matches each store has that has some, in their order.
     pub(super) fn counts(&self) -> Vec<(Arc<Store>, u64)> {
         let mut counts: Vec<(Arc<Store>, u64)> = Vec::new();
-        for (store, count) in self.parts.iter().flat_map(|part| &part.stores).filter(|(_, count)| *count > 0) {
+        for (store, count) in self.parts.iter().flat_map(|part| &part.stores).filter(|(_, count)| *count > 0)
+        {
             match counts.last_mut() {
                 Some((last, sum)) if last == store => *sum += count,
                 _ => counts.push((store.clone(), *count)),

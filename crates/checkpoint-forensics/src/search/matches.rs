@@ -154,7 +154,8 @@ impl Matches {
 
     /// The encodings of all of them, in no order.
     pub fn encodings(&self) -> impl Iterator<Item = Option<Encoding>> {
-        let needles = self.records.iter().map(|record| record.needle).chain(self.odd.iter().map(|odd| odd.needle));
+        let needles =
+            self.records.iter().map(|record| record.needle).chain(self.odd.iter().map(|odd| odd.needle));
         let told = (0..).zip(needles).filter(|(source, _)| self.is_told(*source));
         told.map(|(_, needle)| self.needles[needle as usize].1)
     }
@@ -204,7 +205,8 @@ impl Matches {
 
     /// The numbers of the matches in a spot.
     fn records_of(&self, spot: u32) -> std::ops::Range<u32> {
-        let end = self.spots.get(spot as usize + 1).map_or(self.records.len() as u32, |next| next.first_record);
+        let end =
+            self.spots.get(spot as usize + 1).map_or(self.records.len() as u32, |next| next.first_record);
         self.spots[spot as usize].first_record..end
     }
 

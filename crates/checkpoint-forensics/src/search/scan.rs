@@ -104,13 +104,13 @@ impl Scanner {
         found
     }
 
-    /// All matches that begin in these blocks, given where each begins. Each thread takes some; where the last match of one block reaches into the next, that one is scanned
+    /// All matches that begin in these blocks, given where each begins: a list for each. Each thread takes some; where the last match of one block reaches into the next, that one is scanned
     /// anew from there.
-    fn blocks(&self, bytes: &[u8], starts: &[usize], from: &mut [usize]) -> Vec<Span> {
+    fn blocks(&self, bytes: &[u8], starts: &[usize], from: &mut [usize]) -> Vec<Vec<Span>> {
         let workers = self.threads.min(starts.len()).max(1);
         let share = starts.len().div_ceil(workers).max(1);
         if workers == 1 {
-            return starts.iter().flat_map(|&start| self.scan(bytes, start, from)).collect();
+            return starts.iter().map(|&start| self.scan(bytes, start, from)).collect();
         }
         let alone = |part: &[usize]| {
             let scan =
@@ -129,22 +129,20 @@ impl Scanner {
             };
             lists.extend(threads.into_iter().flat_map(finish));
         });
-        let mut all: Vec<Span> = Vec::new();
-        for (&start, mut list) in starts.iter().zip(lists) {
+        for (&start, list) in starts.iter().zip(&mut lists) {
             let reached: Vec<usize> = (0..from.len()).filter(|&needle| from[needle] > start).collect();
             if !reached.is_empty() {
                 list.retain(|span| from[span.needle()] <= start);
                 for needle in reached {
-                    self.scan_for(needle, bytes, start, &mut from[needle], &mut list);
+                    self.scan_for(needle, bytes, start, &mut from[needle], list);
                 }
                 list.sort_unstable();
             }
-            for span in &list {
+            for span in list {
                 from[span.needle()] = from[span.needle()].max(span.end());
             }
-            all.append(&mut list);
         }
-        all
+        lists
     }
 
     fn hit<'b>(&self, bytes: &'b [u8], base: u64, span: Span) -> Hit<'b> {
@@ -229,10 +227,11 @@ impl Stretch {
                 starts.push(self.block);
                 self.block += BLOCK;
             }
-            let spans = scanner.blocks(bytes, &starts, &mut self.from);
+            let lists = scanner.blocks(bytes, &starts, &mut self.from);
+            let waiting: usize = lists.iter().map(Vec::len).sum();
             // A byte may be a match: hits are never many times larger than what is scanned.
-            self.share = if spans.len() > WAITING { 1 } else { SHARE.min(self.share * 2) };
-            for span in spans {
+            self.share = if waiting > WAITING { 1 } else { SHARE.min(self.share * 2) };
+            for span in lists.into_iter().flatten() {
                 sink(scanner.hit(bytes, self.base, span))?;
             }
         }

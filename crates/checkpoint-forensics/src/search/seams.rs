@@ -169,9 +169,8 @@ impl Search {
             is_confirmed |= same;
             starts_behind |= start == middle;
             let is_across = start < middle && middle < end;
-            let is_new = looks_around
-                && !same
-                && (end == middle || (start == middle && hit_at(seam.at).is_none()));
+            let is_new =
+                looks_around && !same && (end == middle || (start == middle && hit_at(seam.at).is_none()));
             if is_across || is_new {
                 decided.add(of, found());
                 is_apart = true;
@@ -209,13 +208,7 @@ impl Search {
     }
 
     /// The length of the hit that begins at an address in its segment, which is beside a seam.
-    fn hit_at(
-        &self,
-        memory: &Memory,
-        (needle, space): Of,
-        address: u64,
-        looked: &mut Looked,
-    ) -> Option<u64> {
+    fn hit_at(&self, memory: &Memory, (needle, space): Of, address: u64, looked: &mut Looked) -> Option<u64> {
         let (segment, place) = self.place(memory, space, address)?;
         self.found.beginning_at(segment, needle, place, looked)
     }

@@ -36,13 +36,7 @@ struct Edges {
 
 impl Tallies {
     /// Counts a hit, and says whether it is one for sure; `zones` tells where seams may change hits of its segment.
-    pub(super) fn add(
-        &mut self,
-        of: (u32, u32),
-        at: u64,
-        len: u64,
-        zones: impl FnOnce() -> Zones,
-    ) -> bool {
+    pub(super) fn add(&mut self, of: (u32, u32), at: u64, len: u64, zones: impl FnOnce() -> Zones) -> bool {
         let new = || Tally { sure: 0, zones: zones(), last: (at, len), edges: Edges::default() };
         let tally = self.of.entry(of).or_insert_with(new);
         tally.last = (at, len);
@@ -85,7 +79,9 @@ impl Edges {
             self.open.2 += 1;
         } else {
             if times > 0 {
-                [open_gap, open_len, times].into_iter().for_each(|number| put(&mut self.runs, number as usize));
+                [open_gap, open_len, times]
+                    .into_iter()
+                    .for_each(|number| put(&mut self.runs, number as usize));
             }
             self.open = (gap, len, 1);
         }
@@ -100,11 +96,12 @@ mod tests {
     #[test]
     fn hits_beside_seams_come_back_and_the_others_are_counted() {
         let zones = Zones { front: 1000, back: 1_000_000 };
-        let hits: Vec<(u64, u64)> = [(0, 3), (3, 3), (6, 3), (10, 200), (300, 1), (302, 1), (304, 1), (999, 500)]
-            .into_iter()
-            .chain((2000..900_000).step_by(7).map(|at| (at, 7)))
-            .chain([(999_999, 1), (999_999 + 1, 5), (2_000_000, 1 << 20)])
-            .collect();
+        let hits: Vec<(u64, u64)> =
+            [(0, 3), (3, 3), (6, 3), (10, 200), (300, 1), (302, 1), (304, 1), (999, 500)]
+                .into_iter()
+                .chain((2000..900_000).step_by(7).map(|at| (at, 7)))
+                .chain([(999_999, 1), (999_999 + 1, 5), (2_000_000, 1 << 20)])
+                .collect();
         let mut tallies = Tallies::default();
         for &(at, len) in &hits {
             tallies.add((1, 2), at, len, || zones);
