@@ -17,7 +17,7 @@ use crate::stores::{Both, Class, Classes, Facts, Make, Reading, Rider, Store};
 
 /// A search over the memory of processes and some classes of stores.
 ///
-/// Shared objects, and the memory files among them, are searched with the memory: a place that processes and an object have is one [`Match`].
+/// Shared objects, and the memory files among them, are searched with the memory: a place that processes and an object have is one [`Match`](super::Match).
 #[derive(Debug)]
 pub struct Everywhere {
     options: Options,

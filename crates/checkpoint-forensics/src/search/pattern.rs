@@ -166,7 +166,7 @@ fn compile(
     }
     // In UTF-16 it takes twice as many bytes.
     if pattern.len() > LONGEST / 2 {
-        return Err(PatternError::Compile(format!("it is longer than {} MiB", LONGEST / 2 >> 20)));
+        return Err(PatternError::Compile(format!("it is longer than {} MiB", LONGEST >> 21)));
     }
     let max = reading.max_match.max(1);
     match reading.syntax {

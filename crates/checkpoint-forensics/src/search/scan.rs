@@ -16,8 +16,10 @@ const BLOCK: usize = 1 << 20;
 const PART: usize = 128 << 10;
 /// The most blocks that a thread takes before hits are handed out.
 const SHARE: usize = 8;
-/// So many hits may wait for being handed out; where there are more, threads take a block each.
-const WAITING: usize = 128 << 10;
+/// So many hits may wait for being handed out: where they are dense, fewer blocks are scanned at once.
+const WAITING: usize = 512 << 10;
+/// The fewest blocks that are scanned at once, and as many as at first, when it is not known yet how dense hits are.
+const FEW: usize = 2;
 /// Bytes before a place that `^` and `\b` may look at.
 pub(super) const LOOK_BEHIND: usize = 4;
 
@@ -172,8 +174,8 @@ pub struct Stretch {
     block: usize,
     /// Where the next match of each needle may begin, in `kept`.
     from: Vec<usize>,
-    /// How many blocks a thread takes next.
-    share: usize,
+    /// How many blocks are scanned at once next.
+    batch: usize,
 }
 
 impl Stretch {
@@ -217,20 +219,21 @@ impl Stretch {
     fn scan(&mut self, scanner: &Scanner, bytes: &[u8], last: bool, sink: &mut Sink<'_>) -> ControlFlow<()> {
         self.from.resize(scanner.patterns.needles().len(), 0);
         let reach = BLOCK.saturating_add(scanner.reach());
-        self.share = self.share.max(1);
+        self.batch = self.batch.max(FEW);
         let whole = |start: usize| {
             if last { start < bytes.len() } else { start.saturating_add(reach) <= bytes.len() }
         };
         while whole(self.block) {
             let mut starts = Vec::new();
-            while starts.len() < self.share * scanner.threads && whole(self.block) {
+            while starts.len() < self.batch && whole(self.block) {
                 starts.push(self.block);
                 self.block += BLOCK;
             }
             let lists = scanner.blocks(bytes, &starts, &mut self.from);
             let waiting: usize = lists.iter().map(Vec::len).sum();
             // A byte may be a match: hits are never many times larger than what is scanned.
-            self.share = if waiting > WAITING { 1 } else { SHARE.min(self.share * 2) };
+            let most = (2 * self.batch).min(SHARE * scanner.threads);
+            self.batch = most.min(WAITING / (waiting / starts.len()).max(1)).max(FEW);
             for span in lists.into_iter().flatten() {
                 sink(scanner.hit(bytes, self.base, span))?;
             }
