@@ -16,7 +16,7 @@ use crate::present::json;
 use crate::present::progress::{Progress, of_each_pass};
 use crate::present::sink::Sink;
 use crate::present::style::Palette;
-use crate::present::table::Table;
+use crate::present::table::{Column, Rows, Table, write_long};
 use crate::present::terminal;
 use crate::present::text::Text;
 use crate::present::time::Clock;
@@ -107,6 +107,14 @@ impl Ui {
     /// Those of standard output.
     pub fn table<const N: usize>(&self, table: &Table<N>) -> io::Result<()> {
         table.write_to(&mut self.stdout(), self.width, &self.palette)
+    }
+
+    /// Writes a table that may have too many rows to be kept: where they are many, `rows` is asked for them twice. None is written for no row.
+    ///
+    /// # Errors
+    /// Those of standard output.
+    pub fn long_table<const N: usize>(&self, columns: [Column; N], rows: Rows<'_, N>) -> io::Result<()> {
+        write_long(columns, rows, &mut self.stdout(), self.width, &self.palette)
     }
 
     /// Writes a tree.
@@ -206,7 +214,6 @@ pub(super) mod tests {
 
     use super::*;
     use crate::present::cell::Cell;
-    use crate::present::table::Column;
 
     #[derive(Clone, Default)]
     struct Recorder(Arc<Mutex<Vec<u8>>>, Option<ErrorKind>);

@@ -339,18 +339,31 @@ fn what_there_is_no_room_for_is_a_gap_and_more_room_can_be_asked_for() {
     };
     let few = found("50");
     assert_eq!(few.summary["places"], 50, "shared by memory and stores");
-    assert!(
-        few.gaps[0]["why"].as_str().unwrap().contains("more than 50; raise --max-matches"),
-        "{:?}",
-        few.gaps
-    );
+    let why = few.gaps[0]["why"].as_str().unwrap();
+    assert!(why.contains("more than 50: which ones are shown follows from how they are stored"), "{why}");
     let all = found("1000");
     assert!(all.gaps.is_empty() && all.summary["places"].as_u64() > Some(80), "{}", all.summary);
     // Without a number, what is kept is bounded by the memory that it takes.
-    let ran = coldcase(&["grep", "-c", "-F", "e", &testdata("counter.tar.zst")]).run().ends_with(0);
-    assert!(
-        ran.messages("gap")[0].contains("fit into 20 MiB of memory; raise --max-matches"),
-        "{}",
-        ran.told()
-    );
+    let counter = testdata("counter.tar.zst");
+    let ran = coldcase(&["grep", "-C400", "-F", "e", &counter]).run().ends_with(0);
+    assert!(ran.messages("gap")[0].contains("fit into 32 MiB of memory: "), "{}", ran.told());
+}
+
+#[test]
+fn what_is_counted_takes_no_room() {
+    let kitchen = testdata("kitchen.tar.zst");
+    let arguments = ["grep", "--in=all", "--format=jsonl", "NEEDLE_", &kitchen];
+    let all = coldcase(&arguments).run().ends_with(0).records();
+    for how in [&["-c"][..], &["-c", "--max-matches=1"], &["-l"]] {
+        let counts = coldcase(&[&arguments[..], how].concat()).run().ends_with(0).records();
+        assert!(counts.gaps.is_empty(), "{how:?}: {:?}", counts.gaps);
+        for key in ["matches", "places"] {
+            assert_eq!(counts.summary[key], all.summary[key], "{how:?}: {key}");
+        }
+        let told: u64 = counts.records.iter().filter_map(|record| record["matches"].as_u64()).sum();
+        assert_eq!(told as usize, all.records.len(), "{how:?}");
+    }
+    // Of the first matches alone, those are counted.
+    let few = coldcase(&[&arguments[..], &["-c", "-m3"]].concat()).run().ends_with(0).records();
+    assert_eq!(few.summary["places"], 3);
 }

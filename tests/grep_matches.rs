@@ -161,6 +161,28 @@ fn matches_beyond_the_limit_are_a_gap() {
 }
 
 #[test]
+fn counts_are_those_of_all_matches_however_many() {
+    let archive = testdata("counter.tar.zst");
+    let listed =
+        coldcase(&["grep", "-C0", "--format=jsonl", "-F", "e", &archive]).run().ends_with(0).quietly();
+    let counted =
+        coldcase(&["grep", "-c", "--format=jsonl", "-F", "e", &archive]).run().ends_with(0).quietly();
+    let (listed, counted) = (listed.records(), counted.records());
+    assert!(listed.records.len() > 70_000);
+    let of = |record: &serde_json::Value| record["matches"].as_u64().unwrap() as usize;
+    let by_pid: Vec<(u64, usize)> =
+        counted.records.iter().map(|record| (record["pid"].as_u64().unwrap(), of(record))).collect();
+    let expected: Vec<(u64, usize)> = [1, 2, 3]
+        .map(|pid| (pid, listed.records.iter().filter(|record| record["pid"] == pid).count()))
+        .to_vec();
+    assert_eq!(by_pid, expected);
+    assert_eq!(counted.summary["places"], listed.summary["places"]);
+    // Who has matches is known without any being kept, too.
+    let ran = coldcase(&["grep", "-l", ".", &archive]).run().ends_with(0).quietly();
+    assert_eq!(goldens::table(ran.text()).len(), 3, "{}", ran.told());
+}
+
+#[test]
 fn a_pattern_that_is_none_is_an_error() {
     for pattern in ["(", "[z-a]", "a{9999999}"] {
         let ran = coldcase(&["grep", pattern, &testdata("tiny.tar")]).run().ends_with(2);

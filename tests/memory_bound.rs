@@ -15,9 +15,9 @@ const LARGE: u64 = 128 << 20;
 const SLACK: u64 = 4 << 10;
 
 /// The most anonymous memory (`RssAnon`, KiB) seen of a search. What is mapped of files is the page cache's.
-fn peak_of_a_search(archive: &Path) -> u64 {
+fn peak_of_a_search(archive: &Path, arguments: &[&str]) -> u64 {
     let mut search = Command::new(env!("CARGO_BIN_EXE_coldcase"));
-    search.args(["grep", "-c", "NEEDLE_[a-z]+_[0-9]{4}_SECRET"]).arg(archive);
+    search.args(["grep", "-q"]).args(arguments).arg(archive);
     let mut child = search.stdout(Stdio::null()).spawn().unwrap();
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
@@ -49,8 +49,23 @@ fn eight_times_the_memory_is_searched_in_the_same_memory() {
             Archive::podman(&worker.checkpoint())
                 .write_packed(packing, File::create(&path).unwrap())
                 .unwrap();
-            peak_of_a_search(&path)
+            peak_of_a_search(&path, &["-c", "NEEDLE_[a-z]+_[0-9]{4}_SECRET"])
         });
         assert!(large <= small + SLACK, "{packing:?}: {small} KiB for 16 MiB, {large} KiB for 128 MiB");
+    }
+}
+
+/// What a search may take, in KiB; this memory has few pagemap entries, which add 64 bytes each.
+const MOST: u64 = 64 << 10;
+
+#[test]
+fn matches_without_number_are_told_and_counted_in_bounded_memory() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("made.tar");
+    let worker = Worker { memory: SMALL / 2, ..Worker::default() };
+    Archive::podman(&worker.checkpoint()).write(File::create(&path).unwrap()).unwrap();
+    for arguments in [&["-c", "."][..], &["--format=jsonl", "-C40", "[a-z]"], &["-C1000", "[a-z]+"]] {
+        let peak = peak_of_a_search(&path, arguments);
+        assert!(peak <= MOST, "{arguments:?}: {peak} KiB");
     }
 }

@@ -416,6 +416,24 @@ fn matches_are_those_of_checkpointctl_and_those_that_it_misses() {
 }
 
 #[test]
+fn how_many_matches_are_shown_is_told_where_not_all_are() {
+    let archive = testdata("counter.tar.zst");
+    // As many as `coldcase grep` keeps.
+    let ran = coldcase(&["memparse", "-s", "e", &archive]).run().ends_with(0).quietly();
+    assert!(rows_shown(&ran) > 70_000);
+    let ran = coldcase(&["memparse", "-s", "e", "-c", "400", &archive]).run().ends_with(0);
+    let shown = rows_shown(&ran);
+    let gaps = ran.messages("gap");
+    assert!(gaps[0].contains(&format!("; {shown} are shown, ")) && gaps.len() == 1, "{gaps:?}");
+    assert!((10_000..70_000).contains(&shown), "{shown}");
+}
+
+/// Rows below the heading.
+fn rows_shown(ran: &Ran) -> usize {
+    ran.text().lines().count() - 2
+}
+
+#[test]
 fn sizes_and_dumps_of_all_evidence_do_nothing_to_a_terminal() {
     for archive in all_of_testdata() {
         let all_dumps: &[&str] = if has_several_dumps(&archive) { &["--all-dumps"] } else { &[] };

@@ -13,7 +13,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
+use checkpoint_forensics::search::{Keep, Options, Patterns, Room, Scope, Search};
 use clap::{Parser, Subcommand};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -114,6 +114,7 @@ fn index(path: &Path, times: usize) -> anyhow::Result<String> {
             scope: Scope::PROCESSES,
             selection: Selection::default(),
             context: 0,
+            keep: Keep::Matches,
             room: Room::new(None),
             threads: 1,
         };

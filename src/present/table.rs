@@ -18,6 +18,13 @@ const NARROWEST_WRAPPED: usize = 10;
 /// 128 KiB would fill it for minutes. Also keeps clear of comfy-table's 16-bit widths.
 const LONGEST_FITTED: usize = 4096;
 
+/// A table of more rows, or of more bytes in its cells, is neither kept nor fitted: lines are as long as they get.
+const ROWS_KEPT: usize = 10_000;
+const BYTES_KEPT: usize = 4 << 20;
+
+/// Hands rows to whoever wants them, in order, the same each time.
+pub type Rows<'r, const N: usize> = &'r dyn Fn(&mut dyn FnMut([Cell; N]) -> io::Result<()>) -> io::Result<()>;
+
 /// What a column is called and how it behaves.
 #[derive(Clone, Copy, Debug)]
 pub struct Column {
@@ -77,8 +84,9 @@ impl<const N: usize> Table<N> {
     /// # Errors
     /// Those of `out`.
     pub fn write_to(&self, out: &mut dyn Write, width: Option<usize>, palette: &Palette) -> io::Result<()> {
-        let shown = self.shown_columns();
-        let widths: Vec<usize> = shown.iter().map(|&column| self.natural_width(column)).collect();
+        let shape = self.shape();
+        let shown = shape.shown(&self.columns);
+        let widths = shape.widths(&self.columns, &shown);
         let natural = widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1);
         match width {
             Some(width) if natural > width => self.write_fitted(out, &shown, &widths, width, palette),
@@ -86,16 +94,10 @@ impl<const N: usize> Table<N> {
         }
     }
 
-    fn shown_columns(&self) -> Vec<usize> {
-        let filled = |column: usize| self.rows.iter().any(|row| row[column].is_filled());
-        (0..N)
-            .filter(|&column| self.columns[column].always || self.rows.is_empty() || filled(column))
-            .collect()
-    }
-
-    fn natural_width(&self, column: usize) -> usize {
-        let cells = self.rows.iter().map(|row| row[column].width());
-        cells.chain([self.columns[column].title.len(), NARROWEST]).max().unwrap_or(NARROWEST)
+    fn shape(&self) -> Shape<N> {
+        let mut shape = Shape::default();
+        self.rows.iter().for_each(|row| shape.add(row));
+        shape
     }
 
     /// Lays the table out without asking how wide it gets.
@@ -106,25 +108,9 @@ impl<const N: usize> Table<N> {
         widths: &[usize],
         palette: &Palette,
     ) -> io::Result<()> {
-        let mut line = String::new();
-        let mut lay_out =
-            |out: &mut dyn Write, cells: &mut dyn Iterator<Item = (&str, usize)>, heading: bool| {
-                line.clear();
-                for ((cell, cell_width), &column_width) in cells.zip(widths) {
-                    line.push_str(cell);
-                    line.extend(std::iter::repeat_n(' ', column_width.saturating_sub(cell_width) + GAP));
-                }
-                write_line(out, &line, heading, palette)
-            };
-        let titles = || shown.iter().map(|&column| self.columns[column].title);
-        lay_out(out, &mut titles().map(|title| (title, title.len())), true)?;
-        let dashes: Vec<String> = titles().map(|title| "-".repeat(title.len())).collect();
-        lay_out(out, &mut dashes.iter().map(|dashes| (dashes.as_str(), dashes.len())), false)?;
-        for row in &self.rows {
-            let cell = |&column: &usize| (row[column].shown(), row[column].width());
-            lay_out(out, &mut shown.iter().map(cell), false)?;
-        }
-        Ok(())
+        let mut lines = Natural { shown, widths, line: String::new() };
+        lines.heading(&self.columns, out, palette)?;
+        self.rows.iter().try_for_each(|row| lines.row(row, out, palette))
     }
 
     /// Lays the table out in `width` columns: what may be wrapped is, what may not makes the line longer.
@@ -164,6 +150,127 @@ impl<const N: usize> Table<N> {
         }
         Ok(())
     }
+}
+
+/// What rows ask of the columns.
+#[derive(Clone, Copy, Debug)]
+struct Shape<const N: usize> {
+    rows: usize,
+    filled: [bool; N],
+    widths: [usize; N],
+}
+
+impl<const N: usize> Default for Shape<N> {
+    fn default() -> Self {
+        Self { rows: 0, filled: [false; N], widths: [0; N] }
+    }
+}
+
+impl<const N: usize> Shape<N> {
+    fn add(&mut self, row: &[Cell; N]) {
+        self.rows += 1;
+        for (column, cell) in row.iter().enumerate() {
+            self.filled[column] |= cell.is_filled();
+            self.widths[column] = self.widths[column].max(cell.width());
+        }
+    }
+
+    /// The numbers of the columns that are shown.
+    fn shown(&self, columns: &[Column; N]) -> Vec<usize> {
+        (0..N).filter(|&column| columns[column].always || self.rows == 0 || self.filled[column]).collect()
+    }
+
+    /// How wide they are.
+    fn widths(&self, columns: &[Column; N], shown: &[usize]) -> Vec<usize> {
+        shown.iter().map(|&it| self.widths[it].max(columns[it].title.len()).max(NARROWEST)).collect()
+    }
+}
+
+/// Lines as long as they get.
+struct Natural<'t> {
+    shown: &'t [usize],
+    widths: &'t [usize],
+    line: String,
+}
+
+impl Natural<'_> {
+    fn heading<const N: usize>(
+        &mut self,
+        columns: &[Column; N],
+        out: &mut dyn Write,
+        palette: &Palette,
+    ) -> io::Result<()> {
+        let titles = || self.shown.iter().map(|&column| columns[column].title);
+        let dashes: Vec<String> = titles().map(|title| "-".repeat(title.len())).collect();
+        let titles: Vec<&str> = titles().collect();
+        self.lay_out(titles.iter().map(|title| (*title, title.len())), true, out, palette)?;
+        self.lay_out(dashes.iter().map(|dashes| (dashes.as_str(), dashes.len())), false, out, palette)
+    }
+
+    fn row<const N: usize>(
+        &mut self,
+        row: &[Cell; N],
+        out: &mut dyn Write,
+        palette: &Palette,
+    ) -> io::Result<()> {
+        let shown = self.shown;
+        let cells = shown.iter().map(|&column| (row[column].shown(), row[column].width()));
+        self.lay_out(cells, false, out, palette)
+    }
+
+    fn lay_out<'c>(
+        &mut self,
+        cells: impl Iterator<Item = (&'c str, usize)>,
+        heading: bool,
+        out: &mut dyn Write,
+        palette: &Palette,
+    ) -> io::Result<()> {
+        self.line.clear();
+        for ((cell, cell_width), &column_width) in cells.zip(self.widths) {
+            self.line.push_str(cell);
+            self.line.extend(std::iter::repeat_n(' ', column_width.saturating_sub(cell_width) + GAP));
+        }
+        write_line(out, &self.line, heading, palette)
+    }
+}
+
+/// Writes a table whose rows are kept as long as they are few; else they are asked for twice, first to see how wide the columns get.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_long<const N: usize>(
+    columns: [Column; N],
+    rows: Rows<'_, N>,
+    out: &mut dyn Write,
+    width: Option<usize>,
+    palette: &Palette,
+) -> io::Result<()> {
+    let mut few = Table::new(columns);
+    let mut shape = Shape::default();
+    let mut bytes = 0;
+    let mut are_few = true;
+    rows(&mut |row| {
+        shape.add(&row);
+        bytes += row.iter().map(|cell| cell.shown().len()).sum::<usize>();
+        are_few = shape.rows <= ROWS_KEPT && bytes <= BYTES_KEPT;
+        if are_few {
+            few.row(row);
+        } else {
+            few.rows = Vec::new();
+        }
+        Ok(())
+    })?;
+    if shape.rows == 0 {
+        return Ok(());
+    }
+    if are_few {
+        return few.write_to(out, width, palette);
+    }
+    let shown = shape.shown(&columns);
+    let widths = shape.widths(&columns, &shown);
+    let mut lines = Natural { shown: &shown, widths: &widths, line: String::new() };
+    lines.heading(&columns, out, palette)?;
+    rows(&mut |row| lines.row(&row, out, palette))
 }
 
 /// comfy-table counts columns in 16 bits.
@@ -269,6 +376,24 @@ counter     localhost/counter:blog   e6931b4c33d6   9.2 MiB      3.0 KiB
         let columns: Vec<usize> =
             text.lines().skip(2).map(|line| line[..line.rfind(' ').unwrap() + 1].width()).collect();
         assert_eq!(columns, [9, 9]);
+    }
+
+    #[test]
+    fn many_rows_make_the_table_that_they_make_when_they_are_kept() {
+        let columns = [Column::whole("PID"), Column::whole("IP"), Column::wrapped("NAME")];
+        for count in [0, 1, ROWS_KEPT, ROWS_KEPT + 1, ROWS_KEPT + 7] {
+            let cells = |number: usize| {
+                let name = if number % 5000 == 4999 { "日本語 and more" } else { "short" };
+                [Cell::own(number), Cell::empty(), Cell::evidence(name)]
+            };
+            let mut table = Table::new(columns);
+            (0..count).for_each(|number| table.row(cells(number)));
+            let mut out = Vec::new();
+            let rows: Rows<'_, 3> = &|row| (0..count).try_for_each(|number| row(cells(number)));
+            write_long(columns, rows, &mut out, None, &Palette::default()).unwrap();
+            let expected = if count == 0 { String::new() } else { shown(&table, None) };
+            assert!(String::from_utf8(out).unwrap() == expected, "{count} rows");
+        }
     }
 
     fn long_row() -> Table<3> {

@@ -9,7 +9,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use checkpoint_forensics::search::{Encoding, Options, Patterns, Reading, Room, Scope, Search, Syntax};
+use checkpoint_forensics::search::{Encoding, Keep, Options, Patterns, Reading, Room, Scope, Search, Syntax};
 use checkpoint_forensics::strings::{self, Coding, Strings};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -233,6 +233,7 @@ fn found_of_all(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSe
         scope: Scope::PROCESSES,
         selection: Selection::default(),
         context: 5,
+        keep: Keep::Matches,
         room: Room::new(Some(usize::MAX)),
         threads,
     };
@@ -250,13 +251,10 @@ fn found_of_all(archive: Vec<u8>, patterns: Patterns, threads: usize) -> BTreeSe
     case.add_opened(evidence.unwrap(), Locator::parse("made".as_ref()));
     let mut answered = memory::answer(&case, DUMP, &context, packed.then_some(&mut ride), make).unwrap();
     assert_eq!(answered.findings.gaps, []);
-    let matches = answered.question.matches(&answered.memory, &|_| true);
     let mut all = BTreeSet::new();
-    for one in matches {
-        for (Pid(pid), address) in one.sightings {
-            let sighting = (pid, address.0, one.text.clone());
-            assert!(all.insert((one.pattern, one.encoding, sighting)), "told twice: {pid} {address}");
-        }
+    for (Pid(pid), address, one) in answered.question.matches(&answered.memory, &|_| true).in_processes() {
+        let sighting = (pid, address.0, one.text.to_vec());
+        assert!(all.insert((one.pattern, one.encoding, sighting)), "told twice: {pid} {address}");
     }
     all
 }

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a failure fails the test
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,12 +11,13 @@ use checkpoint_builder::{
     Archive, Blocks, Checkpoint, Contents, Generation, Mapping, ObjectKind, PAGE, Packing, Pages, Place,
     Process, Run, SharedObject,
 };
-use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
+use checkpoint_forensics::search::{Counts, Keep, Options, Patterns, Room, Scope, Search, Who};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::evidence::Evidence;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{self, Ride, Selection};
+use container_checkpoint::model::SharedObjectId;
 use container_checkpoint::naming::Locator;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -32,9 +33,9 @@ const COPY: u64 = 0x3000_0000;
 const SHARED: u64 = 6;
 const OBJECTS: [u32; 2] = [7, 9];
 
-/// What is looked for: words, their borders, lines, runs of any length, the shortest of several, pieces that repeat. All matches are far below the bound
+/// What is looked for: words, their borders, lines, runs of any length, the shortest of several, pieces that repeat, what nearly every byte is. All matches are far below the bound
 /// but for those of a page without a blank, which do not occur.
-const EXPRESSIONS: [&str; 16] = [
+const EXPRESSIONS: [&str; 19] = [
     "needle",
     r"\bfoo",
     r"bar\b",
@@ -51,6 +52,9 @@ const EXPRESSIONS: [&str; 16] = [
     r"foo|foobar|needle\n",
     r"[^a-z\n]+",
     r"\x00x9",
+    ".",
+    "aa",
+    r"[a-z]{40}|\b[a-z]",
 ];
 
 /// What a page is, and whether it begins a run of its own.
@@ -271,12 +275,20 @@ fn in_all(regex: &Regex, whose: u32, stretches: Vec<(u64, Vec<u8>)>) -> Vec<Sigh
     all
 }
 
-fn searched(archives: &[Vec<u8>], pattern: &Patterns, threads: usize) -> BTreeSet<Sighting> {
+/// What a search of everything answers: its matches, or with another `keep` none, and their counts.
+fn answered(
+    archives: &[Vec<u8>],
+    pattern: &Patterns,
+    threads: usize,
+    keep: Keep,
+    tells: &dyn Fn(Who) -> bool,
+) -> (BTreeSet<Sighting>, Counts) {
     let options = Options {
         patterns: pattern.clone(),
         scope: Scope { processes: true, objects: true },
         selection: Selection::default(),
         context: 5,
+        keep,
         room: Room::new(Some(usize::MAX)),
         threads,
     };
@@ -294,15 +306,49 @@ fn searched(archives: &[Vec<u8>], pattern: &Patterns, threads: usize) -> BTreeSe
     let dump = case.evidences[0].dumps.iter().position(|dump| dump.images.as_deref() == Some(b"checkpoint"));
     let id = DumpId { evidence: 0, dump: dump.unwrap() };
     let mut answered = memory::answer(&case, id, &context, rides.first_mut(), make).unwrap();
-    let mut all = BTreeSet::new();
-    for one in answered.question.matches(&answered.memory, &|_| true) {
-        let in_processes = one.sightings.iter().map(|(Pid(pid), address)| (*pid, address.0));
-        let in_objects = one.objects.iter().map(|(id, at)| (OBJECT + id.0 as u32, *at));
-        for (whose, at) in in_processes.chain(in_objects) {
-            assert!(all.insert((whose, at, one.text.clone())), "told twice: {whose} {at:#x}");
-        }
+    if keep != Keep::Matches {
+        return (BTreeSet::new(), answered.question.counts(&answered.memory, tells));
     }
-    all
+    let matches = answered.question.matches(&answered.memory, tells);
+    let mut all = BTreeSet::new();
+    let in_processes = matches.in_processes().map(|(Pid(pid), at, one)| (pid, at.0, one.text.to_vec()));
+    let in_objects = matches.in_objects().map(|(id, at, one)| (OBJECT + id.0 as u32, at, one.text.to_vec()));
+    for sighting in in_processes.chain(in_objects) {
+        assert!(all.insert(sighting.clone()), "told twice: {sighting:x?}");
+    }
+    let mut counts = Counts { places: matches.len() as u64, ..Counts::default() };
+    let mut last = None;
+    for one in matches.iter() {
+        let (sightings, objects) = (one.sightings(), one.objects());
+        for &(pid, _) in &sightings {
+            *counts.processes.entry(pid).or_default() += 1;
+        }
+        for &(id, _) in &objects {
+            *counts.objects.entry(id).or_default() += 1;
+        }
+        let place = (sightings.is_empty(), sightings, objects, one.text.len());
+        assert!(last.as_ref() < Some(&place), "{last:x?} and then {place:x?}");
+        last = Some(place);
+    }
+    assert_eq!(matches.iter().count(), matches.len());
+    (all, counts)
+}
+
+fn searched(archives: &[Vec<u8>], pattern: &Patterns, threads: usize) -> BTreeSet<Sighting> {
+    answered(archives, pattern, threads, Keep::Matches, &|_| true).0
+}
+
+/// How many there are of each, which a list of them says, and nobody has two at one place.
+fn count(sightings: &BTreeSet<Sighting>) -> BTreeMap<u32, u64> {
+    let mut counts = BTreeMap::new();
+    sightings.iter().for_each(|(whose, ..)| *counts.entry(*whose).or_default() += 1);
+    counts
+}
+
+fn by_number(counts: &Counts) -> BTreeMap<u32, u64> {
+    let processes = counts.processes.iter().map(|(pid, count)| (pid.0, *count));
+    let objects = counts.objects.iter().map(|(id, count)| (OBJECT + id.0 as u32, *count));
+    processes.chain(objects).collect()
 }
 
 fn told<'a>(sightings: impl Iterator<Item = &'a Sighting>) -> Vec<String> {
@@ -340,13 +386,25 @@ proptest! {
         for (expression, pattern) in wanted {
             let regex = RegexBuilder::new(&expression).unicode(false).multi_line(true).build().unwrap();
             let expected = naive(&checkpoint, tasks, &regex);
-            let found = searched(&archives, &pattern, threads);
+            let everybody = |_| true;
+            let (found, listed) = answered(&archives, &pattern, threads, Keep::Matches, &everybody);
             prop_assert!(
                 found == expected,
                 "{expression}: lost {:?}, made up {:?}",
                 told(expected.difference(&found)),
                 told(found.difference(&expected))
             );
+            // What is only counted is as many, to all and to some.
+            let (_, counts) = answered(&archives, &pattern, threads, Keep::Counts, &everybody);
+            prop_assert_eq!(&counts, &listed, "{}", expression);
+            prop_assert_eq!(by_number(&counts), count(&expected), "{}", expression);
+            let some = |who| !matches!(who, Who::Process(Pid(1)) | Who::Object(SharedObjectId(7)));
+            let (_, listed) = answered(&archives, &pattern, threads, Keep::Matches, &some);
+            let (_, counts) = answered(&archives, &pattern, threads, Keep::Counts, &some);
+            prop_assert_eq!(&counts, &listed, "{}, for some", expression);
+            let (_, presence) = answered(&archives, &pattern, threads, Keep::Presence, &everybody);
+            let who = |counts: &Counts| by_number(counts).into_keys().collect::<Vec<_>>();
+            prop_assert_eq!(who(&presence), count(&expected).into_keys().collect::<Vec<_>>());
         }
     }
 }

@@ -1,20 +1,19 @@
 //! What was found in one dump, and who is told of it.
 
-use std::collections::BTreeMap;
-
-use checkpoint_forensics::search::{Encoding, FoundEverywhere, Match, Room, StoreMatch};
+use checkpoint_forensics::search::{Counts, Encoding, FoundEverywhere, Match, Room, StoreMatch};
 use checkpoint_forensics::stores::{Holder, Store};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::gap::Field;
 use container_checkpoint::ids::{Pid, VirtualAddress};
 use container_checkpoint::memory::Selection;
-use container_checkpoint::model::{Mapping, Model, SharedObjectId};
+use container_checkpoint::model::{Mapping, Model};
 
 /// What was found in one dump.
 pub struct Answers<'c> {
     pub checkpoint: Checkpoint<'c>,
     pub model: Model,
     pub found: FoundEverywhere,
+    pub counts: Counts,
 }
 
 /// A match, wherever it is.
@@ -28,17 +27,17 @@ pub struct Bytes<'a> {
     pub after: &'a [u8],
 }
 
-impl<'a> From<&'a Match> for Bytes<'a> {
-    fn from(found: &'a Match) -> Self {
+impl<'a> From<Match<'a>> for Bytes<'a> {
+    fn from(found: Match<'a>) -> Self {
         let Match { pattern, encoding, text, is_cut, before, after, .. } = found;
-        Self { pattern: *pattern, encoding: *encoding, text, is_cut: *is_cut, before, after }
+        Self { pattern, encoding, text, is_cut, before, after }
     }
 }
 
-impl<'a> From<&'a StoreMatch> for Bytes<'a> {
-    fn from(found: &'a StoreMatch) -> Self {
+impl<'a> From<StoreMatch<'a>> for Bytes<'a> {
+    fn from(found: StoreMatch<'a>) -> Self {
         let StoreMatch { pattern, encoding, text, is_cut, before, after, .. } = found;
-        Self { pattern: *pattern, encoding: *encoding, text, is_cut: *is_cut, before, after }
+        Self { pattern, encoding, text, is_cut, before, after }
     }
 }
 
@@ -63,8 +62,7 @@ impl<'c> Answers<'c> {
         let findings = &mut found.findings;
         findings.extend(checkpoint.evidence_findings().clone());
         if found.is_truncated {
-            let why = format!("there are more than {}; raise --max-matches", room.text());
-            findings.gap("matches", "all that was searched", why);
+            findings.gap("matches", "all that was searched", truncated(room));
         }
         for &pid in &selection.pids {
             if found.memory.space(pid).is_none() && model.processes.get(pid).is_none() {
@@ -72,15 +70,21 @@ impl<'c> Answers<'c> {
             }
         }
         findings.settle();
-        let most = most.unwrap_or(usize::MAX);
-        found.matches.truncate(most);
-        found.elsewhere.truncate(most - found.matches.len().min(most));
-        Self { checkpoint, model, found }
+        found.truncate(most.unwrap_or(usize::MAX));
+        let counts = found.counts();
+        Self { checkpoint, model, found, counts }
     }
 
     /// How many places have a match.
-    pub fn places(&self) -> usize {
-        self.found.matches.len() + self.found.elsewhere.len()
+    pub fn places(&self) -> u64 {
+        self.counts.places
+    }
+
+    /// How many matches there are as processes see them and stores have them.
+    pub fn sightings(&self) -> u64 {
+        let Counts { processes, objects, stores, .. } = &self.counts;
+        let of_stores = stores.iter().map(|(_, count)| count);
+        processes.values().chain(objects.values()).chain(of_stores).sum()
     }
 
     /// The name of a process, if it is known.
@@ -100,46 +104,24 @@ impl<'c> Answers<'c> {
         self.found.facts.holders(store)
     }
 
-    /// A match for each process and address that sees it, ascending.
-    pub fn in_processes(&self) -> Vec<(Pid, VirtualAddress, &Match)> {
-        let mut all: Vec<_> = self
-            .found
-            .matches
-            .iter()
-            .flat_map(|found| found.sightings.iter().map(move |&(pid, at)| (pid, at, found)))
-            .collect();
-        all.sort_by_key(|&(pid, at, found)| (pid, at, found.text.len(), found.pattern, found.encoding));
-        all
-    }
-
-    /// A match for each shared object and place in it, ascending.
-    pub fn in_objects(&self) -> Vec<(SharedObjectId, u64, &Match)> {
-        let mut all: Vec<_> = self
-            .found
-            .matches
-            .iter()
-            .flat_map(|found| found.objects.iter().map(move |&(id, at)| (id, at, found)))
-            .collect();
-        all.sort_by_key(|&(id, at, found)| (id, at, found.text.len(), found.pattern, found.encoding));
-        all
-    }
-
     /// How many matches each process that was searched has, and each store that has some.
     pub fn counts(&self) -> Vec<Count> {
         // A process that sees the same bytes at two addresses has two matches.
-        let mut by_process: BTreeMap<Pid, u64> = BTreeMap::new();
-        let mut by_object: BTreeMap<SharedObjectId, u64> = BTreeMap::new();
-        for found in &self.found.matches {
-            found.sightings.iter().for_each(|(pid, _)| *by_process.entry(*pid).or_default() += 1);
-            found.objects.iter().for_each(|(id, _)| *by_object.entry(*id).or_default() += 1);
-        }
+        let Counts { processes, objects, stores, .. } = &self.counts;
         let of_process = |&(pid, bytes): &(Pid, u64)| {
-            Count::Process(pid, (bytes > 0).then(|| by_process.get(&pid).copied().unwrap_or(0)))
+            Count::Process(pid, (bytes > 0).then(|| processes.get(&pid).copied().unwrap_or(0)))
         };
         let mut counts: Vec<Count> = self.found.searched.iter().map(of_process).collect();
-        counts.extend(by_object.into_iter().map(|(id, count)| Count::Store(Store::of_object(id), count)));
-        let by_store = self.found.elsewhere.chunk_by(|a, b| a.store == b.store);
-        counts.extend(by_store.map(|all| Count::Store(Store::clone(&all[0].store), all.len() as u64)));
+        counts.extend(objects.iter().map(|(&id, &count)| Count::Store(Store::of_object(id), count)));
+        counts.extend(stores.iter().map(|(store, count)| Count::Store(Store::clone(store), *count)));
         counts
     }
+}
+
+/// Why matches are missing, and what to do. Which ones are kept follows from the order in which they are stored, which is not that of addresses.
+pub fn truncated(room: &Room) -> String {
+    format!(
+        "there are more than {}: which ones are shown follows from how they are stored, others may stand before and between them; --max-matches keeps more, -c counts all",
+        room.text()
+    )
 }

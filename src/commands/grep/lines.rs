@@ -42,17 +42,17 @@ pub fn print(
         filled.records(&mut lines, &answers.checkpoint, &answers.model)?;
     }
     for answers in all {
-        let (in_processes, in_objects) = (answers.in_processes(), answers.in_objects());
-        matches += (in_processes.len() + in_objects.len() + answers.found.elsewhere.len()) as u64;
+        matches += answers.sightings();
         if records == Records::Matches {
-            for (pid, at, found) in in_processes {
-                lines.record("match", in_process_json(answers, given, pid, at, found, filled))?;
+            let found = &answers.found;
+            for (pid, at, one) in found.matches.in_processes() {
+                lines.record("match", in_process_json(answers, given, pid, at, one, filled))?;
             }
-            for (id, at, found) in in_objects {
-                lines.record("match", in_object_json(answers, given, &Store::of_object(id), at, found))?;
+            for (id, at, one) in found.matches.in_objects() {
+                lines.record("match", in_object_json(answers, given, &Store::of_object(id), at, one))?;
             }
-            for found in &answers.found.elsewhere {
-                lines.record("match", in_store_json(answers, given, found))?;
+            for one in found.elsewhere.iter() {
+                lines.record("match", in_store_json(answers, given, one))?;
             }
             continue;
         }
@@ -68,7 +68,7 @@ pub fn print(
             lines.gap(gap(entry.what.as_bytes(), &place, entry.why.as_bytes()))?;
         }
     }
-    let places: usize = all.iter().map(Answers::places).sum();
+    let places: u64 = all.iter().map(Answers::places).sum();
     let mut summary = Map::new();
     summary.insert("matches".into(), matches.into());
     summary.insert("places".into(), places.into());
@@ -114,7 +114,7 @@ fn in_process_json(
     given: &Given,
     pid: Pid,
     at: VirtualAddress,
-    found: &Match,
+    found: Match<'_>,
     filled: &Filled,
 ) -> Map<String, Value> {
     let mut map = dump_json(answers);
@@ -126,7 +126,7 @@ fn in_process_json(
     }
     let object = match found.file {
         Some(file) => filled.object_json(answers.checkpoint.id(), file, found.offset),
-        None => image_json(&found.image, found.offset, found.ancestor),
+        None => image_json(found.image, found.offset, found.ancestor),
     };
     map.insert("object".into(), object);
     bytes_json(&mut map, given, found.into());
@@ -138,19 +138,19 @@ fn in_object_json(
     given: &Given,
     store: &Store,
     at: u64,
-    found: &Match,
+    found: Match<'_>,
 ) -> Map<String, Value> {
     let mut map = dump_json(answers);
     store_json(&mut map, answers, store);
     map.insert("offset".into(), at.into());
-    map.insert("object".into(), image_json(&found.image, found.offset, found.ancestor));
+    map.insert("object".into(), image_json(found.image, found.offset, found.ancestor));
     bytes_json(&mut map, given, found.into());
     map
 }
 
-fn in_store_json(answers: &Answers<'_>, given: &Given, found: &StoreMatch) -> Map<String, Value> {
+fn in_store_json(answers: &Answers<'_>, given: &Given, found: StoreMatch<'_>) -> Map<String, Value> {
     let mut map = dump_json(answers);
-    store_json(&mut map, answers, &found.store);
+    store_json(&mut map, answers, found.store);
     map.insert("offset".into(), found.at.into());
     if !matches!(found.store.kind, Kind::Register { .. }) {
         map.insert("member_offset".into(), found.offset.into());

@@ -9,7 +9,7 @@ mod table;
 use std::ffi::OsString;
 
 use anyhow::bail;
-use checkpoint_forensics::search::{Everywhere, Options, Room, Scope, Subject};
+use checkpoint_forensics::search::{Everywhere, Keep, Options, Room, Scope, Subject};
 use checkpoint_forensics::stores::Classes;
 use clap::{Args, ValueEnum, ValueHint};
 
@@ -77,7 +77,10 @@ pub struct GrepArgs {
     #[arg(long, short = 'C', value_name = "N", default_value_t = 16)]
     context: usize,
 
-    /// Keep at most N matches in memory; that there are more is a gap [default: as many as fit into 20 MiB]
+    /// Keep at most N matches; that there are more is a gap [default: as many as fit into 32 MiB of memory]
+    ///
+    /// They are found in the order in which memory is stored, which is not that of addresses: where there are more, others may stand before and between those that are shown. -c and -l keep none
+    /// and count all.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max_matches: Option<u64>,
 
@@ -101,6 +104,16 @@ const CONTEXT_MAX: usize = 1 << 20;
 impl GrepArgs {
     fn only_counts(&self) -> bool {
         self.count || self.files_with_matches
+    }
+
+    /// What has to be kept of matches: of a count nothing, unless it is one of the first matches alone.
+    fn keep(&self) -> Keep {
+        match (self.max_count, self.format) {
+            (Some(_), _) => Keep::Matches,
+            (None, Format::Table) if self.files_with_matches => Keep::Presence,
+            (None, _) if self.only_counts() => Keep::Counts,
+            (None, _) => Keep::Matches,
+        }
     }
 
     /// The pattern among the arguments, and the evidence: all arguments where options give the patterns.
@@ -131,6 +144,7 @@ impl GrepArgs {
             scope: Scope { processes, objects: false },
             selection,
             context: if self.only_counts() { 0 } else { self.context },
+            keep: self.keep(),
             room: Room::new(self.max_matches.map(|most| usize::try_from(most).unwrap_or(usize::MAX))),
             threads: session.context.threads,
         })

@@ -1,6 +1,6 @@
 //! Matches and counts as tables.
 
-use checkpoint_forensics::search::Encoding;
+use checkpoint_forensics::search::{Encoding, Match};
 use checkpoint_forensics::stores::{Holder, Store};
 use container_checkpoint::ids::Pid;
 
@@ -17,8 +17,7 @@ use crate::session::{Outcome, Session};
 
 /// A row for each place, with all processes that see it.
 pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given, beside: bool) -> Outcome {
-    let several = all.len() > 1;
-    let mut table = Table::new([
+    let columns = [
         Column::wrapped("EVIDENCE"),
         Column::wrapped("PID"),
         Column::wrapped("COMMAND"),
@@ -28,61 +27,85 @@ pub fn print_matches(session: &Session<'_>, all: &[Answers<'_>], given: &Given, 
         Column::wrapped("PATTERN"),
         Column::wrapped("ENCODING"),
         Column::wrapped("MATCH"),
-    ]);
-    let in_others = |found: Bytes<'_>| !matches!(found.encoding, None | Some(Encoding::Utf8));
+    ];
+    let in_others = |encoding: Option<Encoding>| !matches!(encoding, None | Some(Encoding::Utf8));
     let has_others = all.iter().any(|answers| {
-        let in_memory = answers.found.matches.iter().map(Bytes::from);
-        in_memory.chain(answers.found.elsewhere.iter().map(Bytes::from)).any(in_others)
+        let elsewhere = answers.found.elsewhere.iter().map(|one| one.encoding);
+        answers.found.matches.encodings().chain(elsewhere).any(in_others)
     });
-    for answers in all {
-        let mut row = |pids: &[Pid], store: Cell, address: Cell, mapping: Option<Text>, found: Bytes<'_>| {
-            table.row([
-                if several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
-                pids_cell(pids),
-                pids.first().and_then(|pid| answers.command(*pid)).map_or_else(Cell::empty, Cell::evidence),
-                store,
-                address,
-                Cell::from(mapping),
-                if given.texts.len() > 1 {
-                    Cell::evidence(&given.texts[found.pattern])
-                } else {
-                    Cell::empty()
-                },
-                found.encoding.filter(|_| has_others).map_or_else(Cell::empty, |it| Cell::own(it.name())),
-                Cell::from(match_text(found)),
-            ]);
-        };
-        for found in &answers.found.matches {
-            let object = found.objects.first().map(|&(id, at)| (Store::of_object(id), at));
-            let store = match &object {
-                Some((store, _)) => store_text(answers, store).into(),
-                None if beside => "memory".into(),
-                None => Cell::empty(),
-            };
-            match (found.sightings.first(), object) {
-                (Some(&(pid, at)), _) => {
-                    // A process may see it at several addresses.
-                    let mut pids: Vec<Pid> = found.sightings.iter().map(|&(pid, _)| pid).collect();
-                    pids.dedup();
-                    let mapping = answers.mapping(pid, at);
-                    let mapping = mapping.map(|mapping| mapping_text(&answers.model, mapping));
-                    row(&pids, store, Cell::address(at.0), mapping, found.into());
+    let shape = Shape { several: all.len() > 1, has_others, beside, given };
+    Ok(session.ui.long_table(columns, &|row| {
+        all.iter().try_for_each(|answers| {
+            for found in answers.found.matches.iter() {
+                if let Some(cells) = shape.in_memory(answers, found) {
+                    row(cells)?;
                 }
-                (None, Some((of, at))) => {
-                    row(&holding(answers, &of), store, offset(at), None, found.into());
-                }
-                (None, None) => {}
             }
+            for found in answers.found.elsewhere.iter() {
+                let store = store_text(answers, found.store).into();
+                let pids = holding(answers, found.store);
+                row(shape.cells(answers, &pids, store, offset(found.at), None, found.into()))?;
+            }
+            Ok(())
+        })
+    })?)
+}
+
+/// What rows are like.
+struct Shape<'g> {
+    several: bool,
+    has_others: bool,
+    beside: bool,
+    given: &'g Given,
+}
+
+impl Shape<'_> {
+    fn in_memory(&self, answers: &Answers<'_>, found: Match<'_>) -> Option<[Cell; 9]> {
+        let object = found.objects().first().map(|&(id, at)| (Store::of_object(id), at));
+        let store = match &object {
+            Some((store, _)) => store_text(answers, store).into(),
+            None if self.beside => "memory".into(),
+            None => Cell::empty(),
+        };
+        let sightings = found.sightings();
+        if let Some(&(pid, at)) = sightings.first() {
+            // A process may see it at several addresses.
+            let mut pids: Vec<Pid> = sightings.iter().map(|&(pid, _)| pid).collect();
+            pids.dedup();
+            let mapping = answers.mapping(pid, at);
+            let mapping = mapping.map(|mapping| mapping_text(&answers.model, mapping));
+            return Some(self.cells(answers, &pids, store, Cell::address(at.0), mapping, found.into()));
         }
-        for found in &answers.found.elsewhere {
-            let store = store_text(answers, &found.store).into();
-            row(&holding(answers, &found.store), store, offset(found.at), None, found.into());
-        }
+        let (of, at) = object?;
+        Some(self.cells(answers, &holding(answers, &of), store, offset(at), None, found.into()))
     }
-    if !table.is_empty() {
-        session.ui.table(&table)?;
+
+    fn cells(
+        &self,
+        answers: &Answers<'_>,
+        pids: &[Pid],
+        store: Cell,
+        address: Cell,
+        mapping: Option<Text>,
+        found: Bytes<'_>,
+    ) -> [Cell; 9] {
+        let encoding = found.encoding.filter(|_| self.has_others);
+        [
+            if self.several { Cell::evidence(answers.checkpoint.full_name()) } else { Cell::empty() },
+            pids_cell(pids),
+            pids.first().and_then(|pid| answers.command(*pid)).map_or_else(Cell::empty, Cell::evidence),
+            store,
+            address,
+            Cell::from(mapping),
+            if self.given.texts.len() > 1 {
+                Cell::evidence(&self.given.texts[found.pattern])
+            } else {
+                Cell::empty()
+            },
+            encoding.map_or_else(Cell::empty, |it| Cell::own(it.name())),
+            Cell::from(match_text(found)),
+        ]
     }
-    Ok(())
 }
 
 /// So many holders of a store are told one by one.
@@ -188,9 +211,9 @@ pub fn print_counts(
     if !table.is_empty() {
         session.ui.table(&table)?;
     }
-    let total: usize = all.iter().map(Answers::places).sum();
+    let total: u64 = all.iter().map(Answers::places).sum();
     let (one, many) =
         if in_memory_alone { ("place in memory", "places in memory") } else { ("place", "places") };
-    session.ui.note(Text::own(count_text(total as u64, one, many)));
+    session.ui.note(Text::own(count_text(total, one, many)));
     Ok(())
 }

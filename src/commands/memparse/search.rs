@@ -3,25 +3,22 @@
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::bail;
-use checkpoint_forensics::search::{Options, Patterns, Room, Scope, Search};
+use checkpoint_forensics::search::{Keep, Match, Matches, Options, Patterns, Room, Scope, Search, Who};
 use container_checkpoint::checkpoint::Checkpoint;
-use container_checkpoint::ids::{Pid, VirtualAddress};
+use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{self, Answered, Ride};
+use container_checkpoint::model::Model;
 
 use super::MemparseArgs;
 use crate::exit::Answer;
 use crate::present::cell::Cell;
 use crate::present::hint::WithHint as _;
-use crate::present::table::{Column, Table};
+use crate::present::table::Column;
 use crate::present::text::Text;
 use crate::session::{Outcome, Session};
 
-/// The largest context and the most matches, so that a typing error does not ask for the memory of the machine.
+/// The largest context, so that a typing error does not ask for the memory of the machine.
 const CONTEXT_MAX: usize = 1 << 20;
-const MOST: usize = 1_000_000;
-
-/// A match as a process sees it: who, where, with the bytes around.
-type Row = (Pid, VirtualAddress, Vec<u8>);
 
 pub fn run(session: &Session<'_>, args: &MemparseArgs) -> Outcome {
     let options = Options {
@@ -29,7 +26,8 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs) -> Outcome {
         scope: Scope::PROCESSES,
         selection: args.selection.selection(),
         context: args.context,
-        room: Room::new(Some(MOST)),
+        keep: Keep::Matches,
+        room: Room::new(None),
         threads: session.context.threads,
     };
     if args.context > CONTEXT_MAX {
@@ -71,50 +69,56 @@ fn print(
     let Answered { mut question, memory, mut findings } = answered;
     let (model, _) = checkpoint.model();
     findings.extend(checkpoint.evidence_findings().clone());
-    if question.is_truncated() || question.left_out_memory() || question.longest_across_seams().is_some() {
-        findings.gap("matches", "memory", "there are more than can be kept; `coldcase grep` says more");
+    let lived = |who| matches!(who, Who::Process(pid) if model.has_lived(pid));
+    let matches = question.matches(&memory, &lived);
+    if question.is_truncated() {
+        let why = format!(
+            "there are more than fit into memory; {} are shown, and others may stand before and between them: choose with --pid, --mapping or --range; `coldcase grep -c` counts all",
+            matches.in_processes().count()
+        );
+        findings.gap("matches", "memory", why);
     }
+    findings.extend(question.unsearched());
     for pid in args.selection.pid.iter().copied().map(Pid).filter(|pid| memory.space(*pid).is_none()) {
         findings.gap("memory", format!("pid {pid}"), "the dump has no memory of such a process");
     }
     findings.settle();
     session.tell(checkpoint, &findings);
-    let mut rows: Vec<Row> = Vec::new();
-    for found in question.matches(&memory, &|pid| model.has_lived(pid)) {
-        let text = [found.before.as_slice(), &found.text, &found.after].concat();
-        rows.extend(found.sightings.iter().map(|&(pid, at)| (pid, at, text.clone())));
-    }
-    rows.sort();
-    session.ui.answer(if rows.is_empty() { Answer::NotFound } else { Answer::Found });
+    session.ui.answer(if matches.is_empty() { Answer::NotFound } else { Answer::Found });
     if several {
         session.ui.line(Text::evidence(checkpoint.full_name()))?;
     }
-    if rows.is_empty() {
+    if matches.is_empty() {
         return Ok(session.ui.line(none(args))?);
     }
+    print_table(session, args, &model, &matches)
+}
+
+fn print_table(session: &Session<'_>, args: &MemparseArgs, model: &Model, matches: &Matches) -> Outcome {
     // One process is that of the question: checkpointctl's table. Of several, each row says whose it is.
     let is_one = args.selection.pid.len() == 1;
-    let mut table = Table::new([
+    let columns = [
         Column::whole("PID"),
         Column::wrapped("PROCESS NAME"),
         Column::whole("ADDRESS"),
         Column::wrapped("MATCH"),
         Column::whole("INSTANCE"),
-    ]);
-    let mut last = None;
-    let mut instance = 0u64;
-    for (pid, at, text) in rows {
-        instance = if last.replace(pid) == Some(pid) { instance + 1 } else { 1 };
-        let name = model.processes.get(pid).and_then(|process| process.command.known());
-        table.row([
-            if is_one { Cell::empty() } else { Cell::own(pid) },
-            name.filter(|_| !is_one).map_or_else(Cell::empty, Cell::evidence),
-            Cell::own(format_args!("{:016x}", at.0)),
-            Cell::evidence(text),
-            Cell::own(instance),
-        ]);
-    }
-    Ok(session.ui.table(&table)?)
+    ];
+    Ok(session.ui.long_table(columns, &|row| {
+        let mut last = None;
+        let mut instance = 0u64;
+        matches.in_processes().try_for_each(|(pid, at, Match { before, text, after, .. })| {
+            instance = if last.replace(pid) == Some(pid) { instance + 1 } else { 1 };
+            let name = model.processes.get(pid).and_then(|process| process.command.known());
+            row([
+                if is_one { Cell::empty() } else { Cell::own(pid) },
+                name.filter(|_| !is_one).map_or_else(Cell::empty, Cell::evidence),
+                Cell::own(format_args!("{:016x}", at.0)),
+                Cell::evidence([before, text, after].concat()),
+                Cell::own(instance),
+            ])
+        })
+    })?)
 }
 
 /// What checkpointctl says when there is no match.

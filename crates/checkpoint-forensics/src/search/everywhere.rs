@@ -1,7 +1,6 @@
 //! One search over everything that holds bytes in a dump: memory, shared objects, and all other stores.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
@@ -11,14 +10,14 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{self, Beside, Memory, Ride};
 use container_checkpoint::model::Model;
 
-use super::elsewhere::{Common, Found, StoreSearch};
-use super::scan::{Hit, Scanner};
-use super::{Encoding, Kept, Match, Options, Search};
+use super::elsewhere::{Common, Elsewhere, StoreSearch};
+use super::scan::Scanner;
+use super::{Counts, Keep, Kept, Matches, Options, Search, Who};
 use crate::stores::{Both, Class, Classes, Facts, Make, Reading, Rider, Store};
 
 /// A search over the memory of processes and some classes of stores.
 ///
-/// Shared objects, and the memory files among them, are searched with the memory: a place that processes and an object have is one [`Match`].
+/// Shared objects, and the memory files among them, are searched with the memory: a place that processes and an object have is one [`Match`](super::Match).
 #[derive(Debug)]
 pub struct Everywhere {
     options: Options,
@@ -42,29 +41,6 @@ pub struct Subject<'a> {
     pub context: &'a Context,
 }
 
-/// A match in a store that is no memory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreMatch {
-    /// The store.
-    pub store: Arc<Store>,
-    /// Where it begins in the store, in bytes.
-    pub at: u64,
-    /// Where it begins in the store's member, or in the file of an archive, in bytes: not always the same, as a deleted file may have holes. Of a register 0.
-    pub offset: u64,
-    /// The number of the pattern, in the list that was compiled.
-    pub pattern: usize,
-    /// The encoding that matched; `None` for bytes in hexadecimal.
-    pub encoding: Option<Encoding>,
-    /// The bytes that matched.
-    pub text: Vec<u8>,
-    /// Whether the match may go on, and is told only as far as matches may be long.
-    pub is_cut: bool,
-    /// Bytes of the store right before them.
-    pub before: Vec<u8>,
-    /// Bytes of the store right behind them.
-    pub after: Vec<u8>,
-}
-
 /// What was found in a dump.
 #[derive(Debug)]
 pub struct FoundEverywhere {
@@ -72,12 +48,14 @@ pub struct FoundEverywhere {
     pub memory: Memory,
     /// Who holds the stores, and what they are called.
     pub facts: Facts,
-    /// Matches in memory by process and address, then those that only shared objects have.
-    pub matches: Vec<Match>,
+    /// Matches in memory by process and address, then those that only shared objects have. None where they were only counted.
+    pub matches: Matches,
     /// For each process that was searched, how many of its bytes were.
     pub searched: Vec<(Pid, u64)>,
-    /// Matches in other stores, by class, by stored order, by place.
-    pub elsewhere: Vec<StoreMatch>,
+    /// Matches in other stores, by class, by stored order, by place. None where they were only counted.
+    pub elsewhere: Elsewhere,
+    /// The counts of memory, where it was only counted.
+    counted: Option<Counts>,
     /// Whether there were more than there was room for.
     pub is_truncated: bool,
     /// What could not be searched.
@@ -86,12 +64,28 @@ pub struct FoundEverywhere {
     kept: Vec<Kept>,
 }
 
+impl FoundEverywhere {
+    /// How many matches there are, and who has them. Where only presence was asked for: at least one where there are any.
+    pub fn counts(&self) -> Counts {
+        let mut counts = self.counted.clone().unwrap_or_else(|| Counts::of(&self.matches));
+        counts.stores = self.elsewhere.counts();
+        counts.places += counts.stores.iter().map(|(_, count)| count).sum::<u64>();
+        counts
+    }
+
+    /// Drops all but the first matches that were kept: those in memory come first.
+    pub fn truncate(&mut self, most: usize) {
+        self.matches.truncate(most);
+        self.elsewhere.truncate(most - self.matches.len());
+    }
+}
+
 impl Everywhere {
     /// Prepares a search of the memory, if the options say so, and of stores of these classes.
     pub fn new(mut options: Options, classes: Classes) -> Self {
         options.scope.objects = classes.has(Class::Shared) || classes.has(Class::Files);
         let scanner = Scanner::new(options.patterns.clone(), options.context, options.threads);
-        let common = Common::new(scanner, options.room.clone());
+        let common = Common::new(scanner, options.room.clone(), options.keep);
         Self { options, classes, common }
     }
 
@@ -122,9 +116,10 @@ impl Everywhere {
         let mut found = FoundEverywhere {
             memory: Memory::default(),
             facts: Facts::of(model),
-            matches: Vec::new(),
+            matches: Matches::default(),
             searched: Vec::new(),
-            elsewhere: Vec::new(),
+            elsewhere: Elsewhere::new(&self.common.scanner),
+            counted: None,
             is_truncated: false,
             findings: Findings::default(),
             kept: Vec::new(),
@@ -154,17 +149,20 @@ impl Everywhere {
     }
 
     fn add_memory(&self, mut search: Search, model: &Model, found: &mut FoundEverywhere) {
-        let FoundEverywhere { memory, facts, matches, searched, findings, .. } = found;
+        let FoundEverywhere { memory, facts, matches, searched, findings, counted, .. } = found;
         let selection = &self.options.selection;
         let is_asked_for = |pid| selection.has_process(pid) && model.has_lived(pid);
-        *matches = search.matches(memory, &|pid| model.has_lived(pid));
-        for one in matches.iter_mut() {
-            one.objects.retain(|&(id, _)| {
+        let tells = |who| match who {
+            Who::Process(pid) => model.has_lived(pid),
+            Who::Object(id) => {
                 let store = Store::of_object(id);
                 store.is_in(self.classes, facts.is_memory_file(id)) && self.is_held(&store, facts)
-            });
+            }
+        };
+        match self.options.keep {
+            Keep::Matches => *matches = search.matches(memory, &tells),
+            Keep::Counts | Keep::Presence => *counted = Some(search.counts(memory, &tells)),
         }
-        matches.retain(|one| !(one.sightings.is_empty() && one.objects.is_empty()));
         if self.options.scope.processes {
             let pids = memory.spaces.iter().map(|space| space.pid).zip(search.searched(memory));
             *searched = pids.filter(|&(pid, _)| is_asked_for(pid)).collect();
@@ -173,39 +171,15 @@ impl Everywhere {
             // Those of objects that processes map are told with their memory.
             memory.shared.iter().for_each(|shared| findings.extend(shared.findings.clone()));
         }
-        if search.left_out_memory() {
-            let why = "stored memory is seen in too many places; choose processes with --pid";
-            findings.gap("memory", "memory", why);
-        }
-        if let Some(longest) = search.longest_across_seams() {
-            let why = format!(
-                "memory is stored in so many pieces that matches of more than {longest} bytes across two of them may be missed"
-            );
-            findings.gap("matches", "memory", why);
-        }
+        findings.extend(search.unsearched());
         found.is_truncated |= search.is_truncated();
-        found.kept.push(search.found.kept);
+        found.kept.push(search.kept);
     }
 
     fn add_stores(&self, sink: StoreSearch, found: &mut FoundEverywhere) {
-        let StoreSearch { stores, found: hits, kept, .. } = sink;
-        found.is_truncated |= kept.is_full();
-        let stores: Vec<Option<Arc<Store>>> = stores
-            .into_iter()
-            .map(|store| self.is_held(&store, &found.facts).then(|| Arc::new(store)))
-            .collect();
-        let first = found.elsewhere.len();
-        for Found { store: number, at, offset, hit } in hits {
-            let Some(store) = stores[number].clone() else { continue };
-            let Hit { pattern, encoding, text, is_cut, before, after, .. } = hit;
-            let one = StoreMatch { store, at, offset, pattern, encoding, text, is_cut, before, after };
-            found.elsewhere.push(one);
-        }
-        // Stores are in order; in each, matches of several patterns are mixed as blocks came.
-        let key = |one: &StoreMatch| (one.at, one.text.len(), one.pattern, one.encoding);
-        found.elsewhere[first..]
-            .chunk_by_mut(|a, b| Arc::ptr_eq(&a.store, &b.store))
-            .for_each(|of_store| of_store.sort_by_key(key));
+        found.is_truncated |= sink.kept.is_full();
+        let FoundEverywhere { facts, elsewhere, .. } = found;
+        let kept = elsewhere.add(sink, |store| self.is_held(store, facts));
         found.kept.push(kept);
     }
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The most memory that matches may take when nobody says how many are wanted, in bytes.
-const KEPT_MAX: usize = 20 << 20;
-/// What a match takes beside its bytes and their context, in bytes: records of it, and what the allocator adds.
-const OVERHEAD: usize = 384;
+const KEPT_MAX: usize = 32 << 20;
+/// What a match takes beside its bytes and their context, in bytes: its record, where it stands in the order in which matches are told, and the lengths.
+const OVERHEAD: usize = 24 + 16 + super::texts::HEADER;
 
 /// The room for matches: shared by all that are searched at once.
 #[derive(Clone, Debug)]
@@ -25,7 +25,7 @@ impl Room {
         Self(Arc::new(Shared { most, count: AtomicUsize::new(0), bytes: AtomicUsize::new(0) }))
     }
 
-    /// What there is room for, for a message: `1000`, `fit into 20 MiB of memory`.
+    /// What there is room for, for a message: `1000`, `fit into 32 MiB of memory`.
     pub fn text(&self) -> String {
         match self.0.most {
             Some(most) => format!("{most}"),
@@ -65,6 +65,38 @@ impl Kept {
         self.count += 1;
         self.bytes = self.bytes.saturating_add(bytes);
         true
+    }
+
+    /// Takes so many more bytes for what has room already; false when there is none left.
+    pub(crate) fn add_bytes(&mut self, bytes: usize) -> bool {
+        let shared = &self.room.0;
+        let taken = shared.bytes.load(Ordering::Relaxed).saturating_add(bytes);
+        if shared.most.is_none() && taken > KEPT_MAX {
+            self.is_full = true;
+            return false;
+        }
+        shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes = self.bytes.saturating_add(bytes);
+        true
+    }
+
+    /// Takes a place for a match whose bytes have room already; false when there are as many as may be.
+    pub(crate) fn add_one(&mut self) -> bool {
+        if self.room.0.most.is_some_and(|most| self.room.0.count.load(Ordering::Relaxed) >= most) {
+            self.is_full = true;
+            return false;
+        }
+        self.room.0.count.fetch_add(1, Ordering::Relaxed);
+        self.count += 1;
+        true
+    }
+
+    /// A match turned out to be none: others may be as many. Its bytes stay where they are.
+    pub(crate) fn remove(&mut self) {
+        if self.count > 0 {
+            self.count -= 1;
+            self.room.0.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Whether more was found than there was room for.

@@ -86,7 +86,7 @@ impl Literals {
             for Member { needle, len, .. } in within.chain([member]) {
                 if start >= from[*needle] {
                     from[*needle] = start + len;
-                    found.push(Span { start, needle: *needle, end: start + len, is_cut: false });
+                    found.push(Span::new(*needle, start, start + len, false));
                 }
             }
             at = start + 1;

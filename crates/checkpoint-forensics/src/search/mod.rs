@@ -8,39 +8,46 @@
 //! that no match is made up.
 
 mod answer;
+mod counts;
 mod elsewhere;
 mod encoding;
 mod everywhere;
+mod found;
 mod hex;
 mod kept;
 mod literals;
+mod matches;
 mod needle;
 mod pattern;
 pub(crate) mod plan;
 mod scan;
 mod seams;
 mod space;
+mod tally;
+mod texts;
 mod window;
 
 #[cfg(test)]
 mod pattern_tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
-use container_checkpoint::ids::{FileId, Pid, VirtualAddress};
+use container_checkpoint::gap::Findings;
 use container_checkpoint::memory::{Memory, Question, Selection, Want};
-use container_checkpoint::model::SharedObjectId;
 
-pub use elsewhere::StoreSearch;
+pub use counts::Counts;
+pub use elsewhere::{Elsewhere, StoreMatch, StoreSearch};
 pub use encoding::Encoding;
-pub use everywhere::{Everywhere, FoundEverywhere, Riders, StoreMatch, Subject};
+pub use everywhere::{Everywhere, FoundEverywhere, Riders, Subject};
+use found::Found;
 pub use kept::{Kept, Room};
+pub use matches::{Match, Matches};
 pub use pattern::{MAX_MATCH, PatternError, Patterns, Reading, Syntax};
 use plan::Plan;
 pub use plan::Scope;
 pub use scan::{Hit, Scanner, Sink, Stretch};
+pub use space::Who;
 use window::Window;
 
 /// What a search is asked for.
@@ -54,39 +61,24 @@ pub struct Options {
     pub selection: Selection,
     /// How many bytes before and behind a match are kept.
     pub context: usize,
+    /// What is kept of what is found.
+    pub keep: Keep,
     /// Room for matches; what goes beyond is said to.
     pub room: Room,
     /// How many threads may scan; at least 1. The answer is the same for any number.
     pub threads: usize,
 }
 
-/// A match: bytes at one place of the images, and every process that sees them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Match {
-    /// The number of the pattern, in the list that was compiled.
-    pub pattern: usize,
-    /// The encoding that matched; `None` for bytes in hexadecimal.
-    pub encoding: Option<Encoding>,
-    /// Who sees the first byte at which address, ascending.
-    pub sightings: Vec<(Pid, VirtualAddress)>,
-    /// Which shared objects have the first byte at which offset, ascending.
-    pub objects: Vec<(SharedObjectId, u64)>,
-    /// The page image that holds the first byte: `pages-2.img`; of a parent dump when `ancestor` is above 0. Or where the file is from that does.
-    pub image: Arc<str>,
-    /// The mapped file that holds the first byte, which is in no page image.
-    pub file: Option<FileId>,
-    /// Whose image it is: 0 is the dump itself, 1 its parent, and so on.
-    pub ancestor: usize,
-    /// The offset of the first byte in the image, in bytes.
-    pub offset: u64,
-    /// The bytes that matched.
-    pub text: Vec<u8>,
-    /// Whether the match may go on, and is told only as far as matches may be long.
-    pub is_cut: bool,
-    /// Memory right before them: fewer bytes than asked for where the stored memory begins.
-    pub before: Vec<u8>,
-    /// Memory right behind them.
-    pub after: Vec<u8>,
+/// What is kept of what is found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Keep {
+    /// Matches, with their bytes and what is around them.
+    #[default]
+    Matches,
+    /// How many there are; no match takes memory of its own.
+    Counts,
+    /// Who has any; how many is not known then.
+    Presence,
 }
 
 /// A search under way: a [`Question`] to the pages of one dump.
@@ -100,38 +92,19 @@ pub struct Search {
     windows: Vec<Window>,
     /// How many bytes of each segment were searched.
     came: Vec<u64>,
-    /// The names of page images: matches share them.
-    images: Vec<Arc<str>>,
     found: Found,
-}
-
-/// The hits so far.
-#[derive(Debug)]
-struct Found {
-    /// By segment and needle, ascending by place.
-    hits: BTreeMap<(usize, usize), Vec<Hit>>,
     kept: Kept,
-}
-
-impl Found {
-    fn new(room: &Room) -> Self {
-        Self { hits: BTreeMap::new(), kept: Kept::new(room) }
-    }
-
-    fn add(&mut self, segment: usize, hit: Hit) -> ControlFlow<()> {
-        if !self.kept.add(hit.text.len() + hit.before.len() + hit.after.len()) {
-            return ControlFlow::Break(());
-        }
-        self.hits.entry((segment, hit.needle)).or_default().push(hit);
-        ControlFlow::Continue(())
-    }
+    /// Whether there was no room for some matches at seams.
+    is_short: bool,
+    /// Which address spaces have a match for sure, where no more is asked.
+    have: Vec<bool>,
 }
 
 impl Search {
     /// Prepares a search.
     pub fn new(options: Options) -> Self {
         let scanner = Scanner::new(options.patterns.clone(), options.context, options.threads);
-        let found = Found::new(&options.room);
+        let (found, kept) = (Found::new(options.keep), Kept::new(&options.room));
         Self {
             options,
             scanner,
@@ -139,25 +112,34 @@ impl Search {
             stretches: HashMap::new(),
             windows: Vec::new(),
             came: Vec::new(),
-            images: Vec::new(),
             found,
+            kept,
+            is_short: false,
+            have: Vec::new(),
         }
     }
 
-    /// Whether more matches were there than may be kept.
+    /// Whether more matches were there than may be kept. To be asked when they were handed out.
     pub fn is_truncated(&self) -> bool {
-        self.found.kept.is_full()
+        self.is_short || self.kept.is_full()
     }
 
-    /// Whether stored memory is seen in more places than a search can keep: what is behind them was not searched.
-    pub fn left_out_memory(&self) -> bool {
-        self.plan.is_cut
-    }
-
-    /// How long a match may be that lies across two places of the images and is still found, when that is less than promised: there are so many
-    /// of these seams that the bytes around them would not fit into memory.
-    pub fn longest_across_seams(&self) -> Option<u64> {
-        (self.plan.reach < self.scanner.reach() as u64).then_some(self.plan.reach)
+    /// What of the memory was not searched, or not as far as promised.
+    pub fn unsearched(&self) -> Findings {
+        let mut findings = Findings::default();
+        if self.plan.is_cut {
+            let why = "stored memory is seen in too many places; choose processes with --pid";
+            findings.gap("memory", "memory", why);
+        }
+        // There are so many seams that the bytes around them would not fit into memory.
+        if self.plan.reach < self.scanner.reach() as u64 {
+            let why = format!(
+                "memory is stored in so many pieces that matches of more than {} bytes across two of them may be missed",
+                self.plan.reach
+            );
+            findings.gap("matches", "memory", why);
+        }
+        findings
     }
 
     /// How many bytes of each process were searched, in the order of its address spaces. What a process sees at two addresses counts twice.
@@ -174,9 +156,25 @@ impl Search {
     }
 
     fn scan(&mut self, segment: usize, bytes: &[u8], last: bool) -> ControlFlow<()> {
-        let Self { scanner, found, stretches, .. } = self;
+        let Self { scanner, found, kept, stretches, plan, have, options, .. } = self;
+        let only_presence = options.keep == Keep::Presence;
+        let all_have = |have: &[bool]| plan.views_of(segment).iter().all(|view| have[view.space]);
+        if only_presence && all_have(have) {
+            stretches.remove(&segment);
+            return ControlFlow::Continue(());
+        }
         let stretch = stretches.entry(segment).or_default();
-        let flow = stretch.take(scanner, bytes, last, &mut |hit| found.add(segment, hit));
+        let flow = stretch.take(scanner, bytes, last, &mut |hit| {
+            let is_sure = found.add(kept, segment, hit, || plan.zones_of(segment))?;
+            if only_presence && is_sure {
+                plan.views_of(segment).iter().for_each(|view| have[view.space] = true);
+                return ControlFlow::Break(()); // of this segment nothing more has to be known
+            }
+            ControlFlow::Continue(())
+        });
+        if only_presence {
+            return ControlFlow::Continue(());
+        }
         if last {
             stretches.remove(&segment);
         }
@@ -191,9 +189,9 @@ impl Question for Search {
         let len = |seam: &plan::Seam| (seam.window.end - seam.window.start) as usize;
         self.windows = self.plan.seams.iter().map(|seam| Window::new(len(seam))).collect();
         self.stretches.clear();
-        self.images = memory.objects.iter().map(|object| Arc::from(object.image.as_str())).collect();
         self.came = vec![0; self.plan.segments.len()];
-        self.found = Found::new(&self.options.room);
+        (self.found, self.kept) = (Found::new(self.options.keep), Kept::new(&self.options.room));
+        (self.is_short, self.have) = (false, vec![false; memory.spaces.len() + memory.shared.len()]);
         std::mem::take(&mut self.plan.wants)
     }
 

@@ -33,16 +33,39 @@ enum Kind {
     },
 }
 
-/// A match in bytes that are at hand.
+/// A match in bytes that are at hand. There may be as many as bytes: it is kept small.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Span {
     pub(super) start: usize,
     /// The number of the needle.
-    pub(super) needle: usize,
+    needle: u32,
+    /// The length, doubled, and whether it is cut.
+    len: u32,
+}
+
+/// No match is told farther than this, in bytes.
+pub(super) const LONGEST: usize = (u32::MAX >> 1) as usize;
+
+impl Span {
+    /// A match from `start` on up to `end`, which is at most [`LONGEST`] bytes; `is_cut` when it may go on.
+    pub(super) fn new(needle: usize, start: usize, end: usize, is_cut: bool) -> Self {
+        Self { start, needle: needle as u32, len: ((end - start) as u32) << 1 | u32::from(is_cut) }
+    }
+
+    /// The number of the needle.
+    pub(super) fn needle(self) -> usize {
+        self.needle as usize
+    }
+
     /// The first byte behind it.
-    pub(super) end: usize,
+    pub(super) fn end(self) -> usize {
+        self.start + (self.len >> 1) as usize
+    }
+
     /// Whether it may go on, and is told only as far as matches may be long.
-    pub(super) is_cut: bool,
+    pub(super) fn is_cut(self) -> bool {
+        self.len & 1 == 1
+    }
 }
 
 /// Memory that an expression may take, in bytes, as in the `regex` crate.
@@ -68,7 +91,7 @@ impl Needle {
         if longest == Some(0) {
             return Err(PatternError::Empty);
         }
-        let max = max.min(longest.unwrap_or(usize::MAX));
+        let max = max.min(longest.unwrap_or(usize::MAX)).min(LONGEST);
         // One more tells whether a match goes on.
         let reach = max.saturating_add(1);
         let regex = meta::Regex::builder()

@@ -6,7 +6,7 @@ use regex_syntax::hir::Hir;
 use super::encoding::Encoding;
 use super::hex;
 use super::literals::Literals;
-use super::needle::Needle;
+use super::needle::{LONGEST, Needle};
 
 /// The longest match of a regular expression that is told whole, in bytes, unless something else is asked for.
 pub const MAX_MATCH: usize = 64 << 10;
@@ -163,6 +163,10 @@ fn compile(
 ) -> Result<(), PatternError> {
     if pattern.is_empty() {
         return Err(PatternError::Empty);
+    }
+    // In UTF-16 it takes twice as many bytes.
+    if pattern.len() > LONGEST / 2 {
+        return Err(PatternError::Compile(format!("it is longer than {} MiB", LONGEST >> 21)));
     }
     let max = reading.max_match.max(1);
     match reading.syntax {

@@ -9,7 +9,7 @@ type Told = Vec<(u64, Vec<u8>, Option<Encoding>, bool)>;
 fn hits(patterns: Patterns, bytes: &[u8]) -> Told {
     let mut told = Vec::new();
     let flow = Stretch::default().take(&Scanner::new(patterns, 0, 1), bytes, true, &mut |hit| {
-        told.push((hit.at, hit.text, hit.encoding, hit.is_cut));
+        told.push((hit.at, hit.text.to_vec(), hit.encoding, hit.is_cut));
         ControlFlow::Continue(())
     });
     assert_eq!(flow, ControlFlow::Continue(()));

@@ -52,6 +52,22 @@ pub(crate) struct Seam {
     pub(crate) from_run_start: bool,
 }
 
+/// Where in a segment something may be decided at a seam, in bytes from its start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Zones {
+    /// What begins in front of this is beside the seam in front of the segment; 0 when there is none.
+    pub(crate) front: u64,
+    /// What ends behind this is beside the seam behind it; the largest number when there is none.
+    pub(crate) back: u64,
+}
+
+impl Zones {
+    /// Whether bytes lie in none of them.
+    pub(crate) fn leave(self, at: u64, len: u64) -> bool {
+        at >= self.front && at + len <= self.back
+    }
+}
+
 /// What to scan.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Plan {
@@ -191,6 +207,18 @@ impl Plan {
     pub(crate) fn views_of(&self, number: usize) -> &[View] {
         let end = self.segments.get(number + 1).map_or(self.views.len(), |next| next.first_view as usize);
         &self.views[self.segments[number].first_view as usize..end]
+    }
+
+    /// What of a segment is beside a seam to anybody who sees it.
+    pub(crate) fn zones_of(&self, number: usize) -> Zones {
+        let len = self.segments[number].len;
+        let has_seam = |place: u64| {
+            let at = |view: &View| self.seam_at(view.space, view.address.checked_add(place)?);
+            self.views_of(number).iter().any(|view| at(view).is_some())
+        };
+        let front = if has_seam(0) { self.reach } else { 0 };
+        let back = if has_seam(len) { len.saturating_sub(self.reach) } else { u64::MAX };
+        Zones { front, back }
     }
 
     fn want_window(&mut self, number: usize, space: Space<'_>) {

@@ -14,14 +14,18 @@ use super::pattern::Patterns;
 const BLOCK: usize = 1 << 20;
 /// How much is searched for one group of literals before the next one's turn, in bytes.
 const PART: usize = 128 << 10;
-/// How many blocks a thread takes before hits are handed out.
+/// The most blocks that a thread takes before hits are handed out.
 const SHARE: usize = 8;
+/// So many hits may wait for being handed out: where they are dense, fewer blocks are scanned at once.
+const WAITING: usize = 512 << 10;
+/// The fewest blocks that are scanned at once, and as many as at first, when it is not known yet how dense hits are.
+const FEW: usize = 2;
 /// Bytes before a place that `^` and `\b` may look at.
 pub(super) const LOOK_BEHIND: usize = 4;
 
-/// A match within a stretch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hit {
+/// A match within a stretch, as its bytes go by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit<'b> {
     /// Where it begins, in bytes from the start of the stretch.
     pub at: u64,
     /// The number of the pattern, in the list that was compiled.
@@ -29,13 +33,13 @@ pub struct Hit {
     /// The encoding that matched; `None` for bytes in hexadecimal.
     pub encoding: Option<Encoding>,
     /// Its bytes.
-    pub text: Vec<u8>,
+    pub text: &'b [u8],
     /// Whether it may go on, and is told only as far as matches may be long.
     pub is_cut: bool,
     /// Bytes of the stretch right before it.
-    pub before: Vec<u8>,
+    pub before: &'b [u8],
     /// Bytes of the stretch right behind it.
-    pub after: Vec<u8>,
+    pub after: &'b [u8],
     /// The number of the needle.
     pub(super) needle: usize,
 }
@@ -78,7 +82,7 @@ impl Scanner {
         {
             after_cut = is_cut;
             let (start, end) = (skipped + first, skipped + end);
-            found.push(Span { start, needle: number, end, is_cut });
+            found.push(Span::new(number, start, end, is_cut));
             *from = end;
         }
     }
@@ -102,13 +106,13 @@ impl Scanner {
         found
     }
 
-    /// All matches that begin in these blocks, given where each begins. Each thread takes some; where the last match of one block reaches into the next, that one is scanned
+    /// All matches that begin in these blocks, given where each begins: a list for each. Each thread takes some; where the last match of one block reaches into the next, that one is scanned
     /// anew from there.
-    fn blocks(&self, bytes: &[u8], starts: &[usize], from: &mut [usize]) -> Vec<Span> {
+    fn blocks(&self, bytes: &[u8], starts: &[usize], from: &mut [usize]) -> Vec<Vec<Span>> {
         let workers = self.threads.min(starts.len()).max(1);
         let share = starts.len().div_ceil(workers).max(1);
         if workers == 1 {
-            return starts.iter().flat_map(|&start| self.scan(bytes, start, from)).collect();
+            return starts.iter().map(|&start| self.scan(bytes, start, from)).collect();
         }
         let alone = |part: &[usize]| {
             let scan =
@@ -127,35 +131,33 @@ impl Scanner {
             };
             lists.extend(threads.into_iter().flat_map(finish));
         });
-        let mut all: Vec<Span> = Vec::new();
-        for (&start, mut list) in starts.iter().zip(lists) {
+        for (&start, list) in starts.iter().zip(&mut lists) {
             let reached: Vec<usize> = (0..from.len()).filter(|&needle| from[needle] > start).collect();
             if !reached.is_empty() {
-                list.retain(|span| from[span.needle] <= start);
+                list.retain(|span| from[span.needle()] <= start);
                 for needle in reached {
-                    self.scan_for(needle, bytes, start, &mut from[needle], &mut list);
+                    self.scan_for(needle, bytes, start, &mut from[needle], list);
                 }
                 list.sort_unstable();
             }
-            for span in &list {
-                from[span.needle] = from[span.needle].max(span.end);
+            for span in list {
+                from[span.needle()] = from[span.needle()].max(span.end());
             }
-            all.append(&mut list);
         }
-        all
+        lists
     }
 
-    fn hit(&self, bytes: &[u8], base: u64, span: Span) -> Hit {
-        let Span { start, needle, end, is_cut } = span;
+    fn hit<'b>(&self, bytes: &'b [u8], base: u64, span: Span) -> Hit<'b> {
+        let (start, end, needle) = (span.start, span.end(), span.needle());
         let of = &self.patterns.needles()[needle];
         Hit {
             at: base + start as u64,
             pattern: of.pattern,
             encoding: of.encoding,
-            text: bytes[start..end].to_vec(),
-            is_cut,
-            before: bytes[start.saturating_sub(self.context)..start].to_vec(),
-            after: bytes[end..end.saturating_add(self.context).min(bytes.len())].to_vec(),
+            text: &bytes[start..end],
+            is_cut: span.is_cut(),
+            before: &bytes[start.saturating_sub(self.context)..start],
+            after: &bytes[end..end.saturating_add(self.context).min(bytes.len())],
             needle,
         }
     }
@@ -172,6 +174,8 @@ pub struct Stretch {
     block: usize,
     /// Where the next match of each needle may begin, in `kept`.
     from: Vec<usize>,
+    /// How many blocks are scanned at once next.
+    batch: usize,
 }
 
 impl Stretch {
@@ -220,16 +224,22 @@ impl Stretch {
     fn scan(&mut self, scanner: &Scanner, bytes: &[u8], last: bool, sink: &mut Sink<'_>) -> ControlFlow<()> {
         self.from.resize(scanner.patterns.needles().len(), 0);
         let reach = BLOCK.saturating_add(scanner.reach());
+        self.batch = self.batch.max(FEW);
         let whole = |start: usize| {
             if last { start < bytes.len() } else { start.saturating_add(reach) <= bytes.len() }
         };
         while whole(self.block) {
             let mut starts = Vec::new();
-            while starts.len() < SHARE * scanner.threads && whole(self.block) {
+            while starts.len() < self.batch && whole(self.block) {
                 starts.push(self.block);
                 self.block += BLOCK;
             }
-            for span in scanner.blocks(bytes, &starts, &mut self.from) {
+            let lists = scanner.blocks(bytes, &starts, &mut self.from);
+            let waiting: usize = lists.iter().map(Vec::len).sum();
+            // A byte may be a match: hits are never many times larger than what is scanned.
+            let most = (2 * self.batch).min(SHARE * scanner.threads);
+            self.batch = most.min(WAITING / (waiting / starts.len()).max(1)).max(FEW);
+            for span in lists.into_iter().flatten() {
                 sink(scanner.hit(bytes, self.base, span))?;
             }
         }
@@ -238,7 +248,7 @@ impl Stretch {
 }
 
 /// Takes hits in order, and says when it has enough.
-pub type Sink<'a> = dyn FnMut(Hit) -> ControlFlow<()> + 'a;
+pub type Sink<'a> = dyn FnMut(Hit<'_>) -> ControlFlow<()> + 'a;
 
 #[cfg(test)]
 mod tests {
@@ -248,16 +258,20 @@ mod tests {
         Scanner::new(patterns, 3, threads)
     }
 
-    fn in_pieces(scanner: &Scanner, bytes: &[u8], size: usize) -> Vec<Hit> {
+    /// Place, needle, whether it is cut; before, text, after.
+    type Told = (u64, usize, bool, [Vec<u8>; 3]);
+
+    fn in_pieces(scanner: &Scanner, bytes: &[u8], size: usize) -> Vec<Told> {
         let mut stretch = Stretch::default();
         let pieces = bytes.chunks(size).map(|piece| (piece, false)).chain([(&[][..], true)]);
         pieces.flat_map(|(piece, last)| taken(&mut stretch, scanner, piece, last)).collect()
     }
 
-    fn taken(stretch: &mut Stretch, scanner: &Scanner, piece: &[u8], last: bool) -> Vec<Hit> {
+    fn taken(stretch: &mut Stretch, scanner: &Scanner, piece: &[u8], last: bool) -> Vec<Told> {
         let mut hits = Vec::new();
         let flow = stretch.take(scanner, piece, last, &mut |hit| {
-            hits.push(hit);
+            let bytes = [hit.before, hit.text, hit.after].map(<[u8]>::to_vec);
+            hits.push((hit.at, hit.needle, hit.is_cut, bytes));
             ControlFlow::Continue(())
         });
         assert_eq!(flow, ControlFlow::Continue(()));

@@ -1,64 +1,85 @@
 //! What is decided where memory goes on in another place: matches that lie across a seam, and whether a match beside one is one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use container_checkpoint::memory::{Memory, Place};
 
 use super::Search;
+use super::found::Looked;
+use super::kept::{Kept, Room};
 use super::scan::LOOK_BEHIND;
 use super::space::{Space, Who};
+use super::texts::Text;
 
 /// A match found around a seam.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct AtSeam {
-    /// The number of the needle.
-    pub(super) needle: usize,
-    /// Number of the address space.
-    pub(super) space: usize,
     /// The address of its first byte.
     pub(super) address: u64,
-    pub(super) text: Vec<u8>,
-    pub(super) is_cut: bool,
-    pub(super) before: Vec<u8>,
-    pub(super) after: Vec<u8>,
+    /// The number of the seam: the bytes around it are the match's.
+    seam: u32,
+    /// The length, doubled, and whether it is cut.
+    len: u32,
+}
+
+/// What a match at a seam takes, in bytes, with what is made of it.
+const OVERHEAD: usize = 64;
+
+impl AtSeam {
+    pub(super) fn len(self) -> u64 {
+        u64::from(self.len >> 1)
+    }
 }
 
 /// What a needle has in an address space: both numbers.
 pub(super) type Of = (usize, usize);
 
 /// What was decided at the seams of a dump.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Decided {
-    pub(super) matches: Vec<AtSeam>,
+    /// By needle and address space, ascending by address. They don't overlap.
+    pub(super) matches: BTreeMap<Of, Vec<AtSeam>>,
     /// Hits beside a seam that are none once the other side is seen: needle and address space, address.
     none: HashSet<(Of, u64)>,
-    /// The stretches that matches cover: start and length, by needle and address space.
-    covered: HashMap<Of, BTreeMap<u64, u64>>,
+    /// Room for the matches, until they are handed out.
+    kept: Kept,
 }
 
 impl Decided {
+    fn new(room: &Room) -> Self {
+        Self { matches: BTreeMap::new(), none: HashSet::new(), kept: Kept::new(room) }
+    }
+
+    /// Whether there were more matches than there was room for.
+    pub(super) fn is_full(&self) -> bool {
+        self.kept.is_full()
+    }
+
     /// Whether a hit inside a segment is a match to a process: not where the seam says otherwise, nor where a match at a seam covers it.
     pub(super) fn keeps(&self, of: Of, address: u64, len: u64) -> bool {
         let touched = || {
             // They don't overlap: the last that begins before our end is the only one that can reach us.
-            let last = self.covered.get(&of)?.range(..address + len).next_back();
-            Some(last.is_some_and(|(from, len)| from + len > address))
+            let all = self.matches.get(&of)?;
+            let last = all[..all.partition_point(|found| found.address < address + len)].last();
+            Some(last.is_some_and(|found| found.address + found.len() > address))
         };
         !self.none.contains(&(of, address)) && !touched().unwrap_or(false)
     }
 
     /// The addresses of the last match at a seam that begins in front of an address.
     fn last_before(&self, of: Of, address: u64) -> Option<(u64, u64)> {
-        let (start, len) = self.covered.get(&of)?.range(..address).next_back()?;
-        Some((*start, start + len))
+        let all = self.matches.get(&of)?;
+        let found = all[..all.partition_point(|found| found.address < address)].last()?;
+        Some((found.address, found.address + found.len()))
     }
 
     /// Adds a match, unless it is known: one over two seams is found at both.
-    fn add(&mut self, found: AtSeam) {
-        let len = found.text.len() as u64;
-        let of = (found.needle, found.space);
-        if self.covered.entry(of).or_default().insert(found.address, len) != Some(len) {
-            self.matches.push(found);
+    fn add(&mut self, of: Of, found: AtSeam) {
+        let all = self.matches.entry(of).or_default();
+        let behind = all.partition_point(|other| other.address <= found.address);
+        let alike = all[..behind].iter().rev().take_while(|other| other.address == found.address);
+        if alike.into_iter().all(|other| other.len() != found.len()) && self.kept.add_bytes(OVERHEAD) {
+            all.insert(behind, found);
         }
     }
 }
@@ -66,11 +87,12 @@ impl Decided {
 impl Search {
     /// Looks at all seams of those that count.
     pub(super) fn decide_at_seams(&self, memory: &Memory, counts: &dyn Fn(Who) -> bool) -> Decided {
-        let mut decided = Decided::default();
+        let mut decided = Decided::new(&self.options.room);
+        let has_hits = self.found.needles(self.scanner.patterns.needles().len());
         for number in 0..self.plan.seams.len() {
             if counts(Space::of(memory, self.plan.seams[number].space).who()) {
-                for needle in 0..self.scanner.patterns.needles().len() {
-                    self.decide(number, needle, memory, &mut decided);
+                for (needle, &has_hits) in has_hits.iter().enumerate() {
+                    self.decide(number, needle, has_hits, memory, &mut decided);
                 }
             }
         }
@@ -78,7 +100,14 @@ impl Search {
     }
 
     /// Goes on in front of a seam where the scan of the segment ended, as a scan of the memory in one piece would have.
-    fn decide(&self, number: usize, needle_number: usize, memory: &Memory, decided: &mut Decided) {
+    fn decide(
+        &self,
+        number: usize,
+        needle_number: usize,
+        has_hits: bool,
+        memory: &Memory,
+        decided: &mut Decided,
+    ) {
         let seam = &self.plan.seams[number];
         let Some((first, bytes)) = self.around(number) else { return };
         let needle = &self.scanner.patterns.needles()[needle_number];
@@ -95,7 +124,10 @@ impl Search {
             None => LOOK_BEHIND.min(middle),
         };
 
-        let before = self.last_hit_before(memory, of, seam.at);
+        let mut looked = None;
+        let mut hit_at =
+            |address| if has_hits { self.hit_at(memory, of, address, &mut looked) } else { None };
+        let before = if has_hits { self.last_hit_before(memory, of, seam.at) } else { None };
         let before = before.filter(|&(start, end)| decided.keeps(of, start, end - start));
         let ends_here = before.filter(|&(start, end)| end == seam.at && start >= first + earliest as u64);
         let by_hits = match (ends_here, before) {
@@ -123,24 +155,25 @@ impl Search {
         {
             (at, after_cut) = (end, is_cut);
             let address = first + start as u64;
+            let len = ((end - start) as u32) << 1 | u32::from(is_cut);
+            let found = || AtSeam { address, seam: number as u32, len };
             if start > middle {
-                let is_known = self.hit_at(memory, of, address) == Some(end - start);
+                let is_known = hit_at(address) == Some((end - start) as u64);
                 let is_sure = end < bytes.len() || !is_cut_behind;
                 if !is_apart || is_known || !is_sure {
                     break;
                 }
-                decided.add(self.at_seam(of, address, bytes, (start, end, is_cut)));
+                decided.add(of, found());
                 continue;
             }
             let same = ends_here == Some((address, first + end as u64));
             is_confirmed |= same;
             starts_behind |= start == middle;
             let is_across = start < middle && middle < end;
-            let is_new = looks_around
-                && !same
-                && (end == middle || (start == middle && self.hit_at(memory, of, seam.at).is_none()));
+            let is_new =
+                looks_around && !same && (end == middle || (start == middle && hit_at(seam.at).is_none()));
             if is_across || is_new {
-                decided.add(self.at_seam(of, address, bytes, (start, end, is_cut)));
+                decided.add(of, found());
                 is_apart = true;
             }
         }
@@ -149,47 +182,36 @@ impl Search {
         {
             decided.none.insert((of, start));
         }
-        if looks_around && !starts_behind {
+        if looks_around && !starts_behind && hit_at(seam.at).is_some() {
             decided.none.insert((of, seam.at));
         }
     }
 
-    fn at_seam(
-        &self,
-        (needle, space): Of,
-        address: u64,
-        bytes: &[u8],
-        (start, end, is_cut): (usize, usize, bool),
-    ) -> AtSeam {
-        let context = self.options.context;
-        AtSeam {
-            needle,
-            space,
-            address,
-            text: bytes[start..end].to_vec(),
-            is_cut,
-            before: bytes[start.saturating_sub(context)..start].to_vec(),
-            after: bytes[end..end.saturating_add(context).min(bytes.len())].to_vec(),
-        }
+    /// The bytes of a match at a seam.
+    pub(super) fn text_at_seam(&self, found: AtSeam) -> Option<Text<'_>> {
+        let (first, bytes) = self.around(found.seam as usize)?;
+        let start = (found.address - first) as usize;
+        let (end, context) = (start + found.len() as usize, self.options.context);
+        Some(Text {
+            text: &bytes[start..end],
+            is_cut: found.len & 1 == 1,
+            before: &bytes[start.saturating_sub(context)..start],
+            after: &bytes[end..end.saturating_add(context).min(bytes.len())],
+        })
     }
 
-    /// The addresses of the last hit that a process sees in front of an address.
+    /// The addresses of the last hit that a process sees in front of an address, where a segment ends.
     fn last_hit_before(&self, memory: &Memory, (needle, space): Of, address: u64) -> Option<(u64, u64)> {
         let (segment, edge) = self.place(memory, space, address.checked_sub(1)?)?;
-        let hits = self.found.hits.get(&(segment, needle))?;
-        let edge = edge + 1;
-        let behind = hits.partition_point(|hit| hit.at < edge);
-        let hit = hits[..behind].iter().rev().find(|hit| hit.at + hit.text.len() as u64 <= edge)?;
-        let start = address.checked_sub(edge - hit.at)?;
-        Some((start, start + hit.text.len() as u64))
+        let (at, len) = self.found.last(segment, needle).filter(|(at, len)| at + len <= edge + 1)?;
+        let start = address.checked_sub((edge + 1).checked_sub(at)?)?;
+        Some((start, start + len))
     }
 
-    /// The length of the hit that begins at an address in its segment.
-    fn hit_at(&self, memory: &Memory, (needle, space): Of, address: u64) -> Option<usize> {
+    /// The length of the hit that begins at an address in its segment, which is beside a seam.
+    fn hit_at(&self, memory: &Memory, (needle, space): Of, address: u64, looked: &mut Looked) -> Option<u64> {
         let (segment, place) = self.place(memory, space, address)?;
-        let hits = self.found.hits.get(&(segment, needle))?;
-        let number = hits.binary_search_by_key(&place, |hit| hit.at).ok()?;
-        Some(hits[number].text.len())
+        self.found.beginning_at(segment, needle, place, looked)
     }
 
     /// The segment in which a process sees an address, and where in it.

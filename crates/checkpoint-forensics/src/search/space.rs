@@ -13,10 +13,12 @@ pub(crate) enum Space<'m> {
     Object(&'m SharedPages),
 }
 
-/// Who a [`Space`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Who {
+/// Who sees memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Who {
+    /// A process.
     Process(Pid),
+    /// A shared object, whether a process maps it or not.
     Object(SharedObjectId),
 }
 
