@@ -7,6 +7,7 @@ the images. gdb has to tell the same of that core, lldb and eu-stack what they t
 """
 
 import difflib
+import itertools
 import os
 import re
 import shutil
@@ -55,13 +56,27 @@ def eu_stack(core, program):
     return by_tid(ran(["sh", "-c", 'eu-stack --core="$1" -e "$2" 2>/dev/null || :', "sh", core, program]))
 
 
-def but_for_the_call(frames):
-    """Frame 0 by its function alone: CRIU sets a thread in a system call back before it, where arguments may still be in other places."""
+# What the register of a call's result holds while the call is interrupted (ERESTARTSYS and its kin): signed, unsigned, as an address.
+INTERRUPTED = re.compile("|".join(rf"=(?:-{code}|{2**64 - code}|{2**64 - code:#x})\b" for code in (512, 513, 514, 516)))
 
-    def line_of(line):
-        return re.sub(r"^#0 +(?:0x[0-9a-f]+ in )?([^ ]+).*", r"#0 \1", line)
 
-    return {thread: [line_of(line) for line in lines] for thread, lines in frames.items()}
+def but_for_the_call(live, ours):
+    """Frame 0 by its function alone: CRIU sets a thread in a system call back before it, where arguments may still be in other places.
+
+    So are other frames in which that register shows: of a Go program, all that are inlined into the call's.
+    """
+
+    def of_thread(lines, living):
+        found = []
+        for number, line in enumerate(lines):
+            if number == 0:
+                line = re.sub(r"^#0 +(?:0x[0-9a-f]+ in )?([^ ]+).*", r"#0 \1", line)
+            elif number < len(living) and INTERRUPTED.search(living[number]):
+                line = re.sub(r"^(#\d+ +(?:0x[0-9a-f]+ in )?[^ ]+).*", r"\1", line)
+            found.append(line)
+        return found
+
+    return [{thread: of_thread(lines, live.get(thread, [])) for thread, lines in frames.items()} for frames in (live, ours)]
 
 
 class Differences:
@@ -86,6 +101,18 @@ class Differences:
         self.count += not holds
 
 
+# Processes in which the program counter of a thread has to be in code that was made at run time: no file is mapped there.
+MADE_CODE = ("jit", "trace")
+
+
+def is_in_made_code(pid, said):
+    """Whether a frame is in memory that may be run and is of no file."""
+    with open(f"/proc/{pid}/maps", encoding="utf-8", errors="replace") as file:
+        made = [line.split()[0].split("-") for line in file if "x" in line.split()[1] and len(line.split()) == 5]
+    addresses = [int(address, 16) for address in re.findall(r"^#\d+ +(0x[0-9a-f]+) in", said, re.M)]
+    return any(int(start, 16) <= address < int(end, 16) for start, end in made for address in addresses)
+
+
 def one_case(name, command, ready, work, coldcase, differences):
     print(name, flush=True)
     images, cores = os.path.join(work, f"{name}.images"), os.path.join(work, f"{name}.cores")
@@ -94,7 +121,10 @@ def one_case(name, command, ready, work, coldcase, differences):
         with open(f"/proc/{pid}/maps", "rb") as file:
             mappings = len(file.readlines())
         program = os.readlink(f"/proc/{pid}/exe")
-        live = of_gdb(gdb("-p", str(pid), "-ex", "thread apply all bt", "-ex", f"gcore {gcore}", "-ex", "detach"))
+        said = gdb("-p", str(pid), "-ex", "thread apply all bt", "-ex", f"gcore {gcore}", "-ex", "detach")
+        live = of_gdb(said)
+        if name in MADE_CODE:
+            differences.unless(is_in_made_code(pid, said), "a frame is in code that was made at run time")
         running = frozen.threads(pid)
         frozen.dumped(pid, images)
     print(f"  {mappings} mappings, threads {', '.join(map(str, running))}")
@@ -109,7 +139,7 @@ def one_case(name, command, ready, work, coldcase, differences):
         return of_gdb(gdb("-x", f"{ours}.gdb", "-ex", "thread apply all bt"))
 
     plain = told(core())
-    differences.compare("gdb, but for frame 0's address", but_for_the_call(live), but_for_the_call(plain))
+    differences.compare("gdb, but for the interrupted call", *but_for_the_call(live, plain))
     ours = core("--undo-restart")
     differences.compare("gdb, --undo-restart", live, told(ours))
     for debugger, ask in (("lldb", lldb), ("eu-stack", eu_stack)):
@@ -173,6 +203,16 @@ def main(coldcase, rust, *only):
         case("rust", [shutil.copy(rust, work), "READY"])
     else:
         print("rust: skipped, no rustc made it")
+    if shutil.which("go"):
+        source, program = os.path.join(HERE, "subjects/go.go"), os.path.join(work, "go")
+        ran(["go", "build", "-o", program, source], env={**os.environ, "HOME": work, "GOCACHE": os.path.join(work, "cache"), "GOTOOLCHAIN": "local"})
+        case("go", [program, "READY"])
+    else:
+        print("go: skipped, it is not here")
+    if shutil.which("luajit"):
+        case("trace", ["luajit", shutil.copy(os.path.join(HERE, "subjects/trace.lua"), work), "READY"])
+    else:
+        print("trace: skipped, LuaJIT is not here")
     if shutil.which("redis-server"):
         options = ["--port", "16379", "--save", "", "--dir", work, "--io-threads", "4", "--daemonize", "no"]
         case("redis", ["redis-server", *options], redis_answers)

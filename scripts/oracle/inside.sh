@@ -1,13 +1,16 @@
 #!/usr/bin/env bash
 # Where criu and crit are: dumps a process and answers one question about the images.
-# usage: inside.sh decode|restore|bench|cores|bench-cores COLDCASE
+# usage: inside.sh decode|restore|bench|cores|bench-cores COLDCASE [ARGUMENT...] | answers|other-machines COLDCASE CORPUS [CASE...]
 set -euo pipefail
 question=$1 coldcase=$2
+shift 2
 here=$(cd "$(dirname "$0")" && pwd)
 case $question in
 bench) exec python3 "$here/bench.py" "$coldcase" ;;
-cores) exec python3 "$here/cores.py" "$coldcase" "$here/../../target/oracle-rust" ;;
-bench-cores) exec python3 "$here/bench_cores.py" "$coldcase" ;;
+other-machines) exec python3 "$here/other_machines.py" "$coldcase" "$1/cases" "${@:2}" ;;
+answers) exec python3 "$here/answers.py" "$coldcase" "$1/cases/core" "${@:2}" ;;
+cores) exec python3 "$here/cores.py" "$coldcase" "$here/../../target/oracle-rust" "$@" ;;
+bench-cores) exec python3 "$here/bench_cores.py" "$coldcase" "$@" ;;
 esac
 command -v criu crit >/dev/null || { echo "criu and crit are not in PATH: see README.md" >&2; exit 2; }
 work=$(mktemp -d)

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use container_checkpoint::context::Context;
 use container_checkpoint::error::Error::Cancelled;
-use container_checkpoint::evidence::Bytes;
+use container_checkpoint::evidence::{Bytes, passed};
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
@@ -197,6 +197,10 @@ pub(super) fn write_bytes(
             return Err(Cancelled.into());
         }
         outputs.write_sparse(output, at + step * STEP as u64, piece)?;
+        // What lent all of it in one piece does so only when it has it back.
+        if piece.len() < bytes.len() {
+            passed(piece);
+        }
     }
     Ok(())
 }

@@ -52,7 +52,7 @@ use std::path::PathBuf;
 
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
-use container_checkpoint::evidence::Bytes;
+use container_checkpoint::evidence::{Bytes, passed};
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::FileId;
 use container_checkpoint::memory::{
@@ -61,6 +61,9 @@ use container_checkpoint::memory::{
 
 use early::{Early, Span};
 use pieces::{Piece, What};
+
+/// How much is handed over at once of what lies at hand, in bytes: what was looked at is given back meanwhile.
+const PIECE: usize = 1 << 20;
 
 /// Takes a process's memory in the order of its addresses.
 pub trait Sink {
@@ -235,7 +238,13 @@ impl AtHand<'_> {
     fn visit(&mut self, range: Range<u64>, sink: &mut dyn FnMut(PlainPart<'_>) -> ControlFlow<()>) {
         // A source that fails in the middle is cut short there.
         let _ = match self {
-            Self::Plain(bytes) => bytes.visit(range, &mut |bytes| sink(PlainPart::Bytes(bytes))),
+            Self::Plain(bytes) => bytes.visit(range, &mut |bytes| {
+                bytes.chunks(PIECE).try_for_each(|piece| {
+                    sink(PlainPart::Bytes(piece))?;
+                    passed(piece);
+                    ControlFlow::Continue(())
+                })
+            }),
             Self::Packed(pages) => pages.visit(range, sink),
         };
     }

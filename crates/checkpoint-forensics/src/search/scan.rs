@@ -6,6 +6,8 @@
 use std::ops::ControlFlow;
 use std::{io, thread};
 
+use container_checkpoint::evidence::passed;
+
 use super::encoding::Encoding;
 use super::needle::Span;
 use super::pattern::Patterns;
@@ -242,6 +244,7 @@ impl Stretch {
             for span in lists.into_iter().flatten() {
                 sink(scanner.hit(bytes, self.base, span))?;
             }
+            passed(&bytes[starts[0]..self.block.min(bytes.len())]);
         }
         ControlFlow::Continue(())
     }

@@ -12,6 +12,7 @@ mod run;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 
+use container_checkpoint::evidence::passed;
 use container_checkpoint::ids::{Pid, VirtualAddress};
 use container_checkpoint::memory::{Memory, Object, ObjectId, Question, Selection, Want};
 
@@ -77,6 +78,8 @@ impl Open {
 
 /// Strings in several codings are put into order between places so far apart, in bytes: wherever pieces end, the order is the same.
 const BLOCK: u64 = 64 << 10;
+/// How much one reader takes at a time, in bytes: what it has looked at is given back meanwhile.
+const PIECE: usize = 1 << 20;
 
 /// The most bytes that are kept of runs at the ends of stretches.
 const HELD_MAX: usize = 64 << 20;
@@ -322,7 +325,10 @@ impl Question for Strings<'_> {
         let came = at + bytes.len() as u64;
         if let [reader] = readers.as_mut_slice() {
             let coding = self.options.codings[0];
-            reader.take(bytes, &mut |run| self.tell_run(want, coding, run));
+            for piece in bytes.chunks(PIECE) {
+                reader.take(piece, &mut |run| self.tell_run(want, coding, run));
+                passed(piece);
+            }
         } else {
             let (mut rest, mut place) = (bytes, at);
             while !rest.is_empty() {
@@ -331,6 +337,7 @@ impl Question for Strings<'_> {
                 for (lane, reader) in readers.iter_mut().enumerate() {
                     reader.take(piece, &mut |run| waiting.push((lane, run.clone())));
                 }
+                passed(piece);
                 (rest, place) = (behind, place + len);
                 if place.is_multiple_of(BLOCK) {
                     self.tell_waiting(want, waiting);

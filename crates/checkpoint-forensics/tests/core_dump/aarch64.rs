@@ -53,17 +53,18 @@ const GUARDED: &[(u32, usize)] = &[
 ];
 
 /// A case: its core by us, and what gdb said of the living process.
-struct Case {
-    name: &'static str,
-    facts: Value,
-    core: Core,
+pub struct Case {
+    pub name: &'static str,
+    pub facts: Value,
+    pub core: Core,
     script: String,
     /// Root file system with the case's program.
-    root: TempDir,
+    pub root: TempDir,
+    pub opened: Opened,
     _cores: super::evidence::Cores,
 }
 
-fn each(check: impl Fn(&Case, &[(u32, usize)])) {
+pub fn each(check: impl Fn(&Case, &[(u32, usize)])) {
     for (name, notes) in CASES {
         let archives = ["sysroot", name].map(|name| case(&format!("aarch64-{name}")));
         let [Some(root), Some(archive)] = archives else { continue };
@@ -78,7 +79,7 @@ fn each(check: impl Fn(&Case, &[(u32, usize)])) {
         assert_eq!(cores.pids(), [pid], "{name}");
         let script = cores.directory.path().join(format!("core.{pid}.gdb")).to_str().unwrap().to_owned();
         let core = cores.read(pid);
-        check(&Case { name, facts, core, script, root, _cores: cores }, notes);
+        check(&Case { name, facts, core, script, root, opened, _cores: cores }, notes);
     }
 }
 
@@ -94,7 +95,7 @@ impl Case {
     }
 }
 
-fn hexadecimal(value: &Value) -> u64 {
+pub fn hexadecimal(value: &Value) -> u64 {
     u64::from_str_radix(value.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a failure fails the test; skipped tests say so
 
 mod aarch64;
+mod aarch64_notes;
 mod answers;
 mod compare;
 mod corpus;

@@ -5,6 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
+use super::mapping::passed;
 use super::read_at::ReadAt;
 
 /// How much is copied at a time from a source that lends no memory, in bytes.
@@ -161,7 +162,7 @@ impl Bytes {
         Ok(Cow::Owned(copy))
     }
 
-    /// Hands a range's bytes to `sink` piece by piece, lent where possible. Stops early when the sink says so or the source ends.
+    /// Hands a range's bytes to `sink` piece by piece, lent where possible. Stops early when the sink says so or the source ends. What was lent counts as [`passed`].
     ///
     /// # Errors
     /// What the source says.
@@ -172,6 +173,7 @@ impl Bytes {
         }
         if let Some(bytes) = self.as_slice(range.clone()) {
             let _ = sink(bytes);
+            passed(bytes);
             return Ok(());
         }
         let mut buffer = vec![0; CHUNK.min(usize::try_from(range.end - range.start).unwrap_or(CHUNK))];

@@ -35,6 +35,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use bytes::{Bytes, BytesReader};
 pub use compression::Compression;
 pub use index::{Index, Layer, LayerId, MemberId};
+pub use mapping::passed;
 pub use member::{Body, Member, MemberKind, ModificationTime, plain_path, split_path};
 pub use pass::{Nobody, Passenger};
 pub use read_at::ReadAt;
