@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use checkpoint_forensics::LookedAt;
 use checkpoint_forensics::core_dump::{
-    self, Absent, Answer, CoreDump, Error, Fill, Help, LookedAt, Options, Unit, Warning, Written,
+    self, Absent, Answer, CoreDump, Error, Fill, Help, Options, Unit, Warning, Written,
 };
 use checkpoint_forensics::mapped_files::{Keeper, Room};
 use checkpoint_forensics::stores::{Both, Class, Classes, Rider};

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
+use checkpoint_forensics::LookedAt;
 use checkpoint_forensics::mapped_files::{MappedFile, MappedFiles, Refused, Verified};
 use clap::builder::ArgPredicate;
 use clap::{Args, ValueEnum, ValueHint};
@@ -77,7 +78,8 @@ impl FillArgs {
         let chosen = session.choices(&case, evidence);
         for id in chosen.into_iter().filter_map(Result::ok).flatten() {
             let (model, _) = Checkpoint::new(&case, id).model();
-            match MappedFiles::gather(&case, id, &model, &roots, &session.context) {
+            let looked_at = LookedAt { case: &case, id, model: &model, context: &session.context };
+            match MappedFiles::gather(looked_at, &roots) {
                 Ok((files, findings)) => {
                     files.give_to(&mut case, id);
                     filled.0.insert(id, (files, findings));

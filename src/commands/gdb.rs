@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{self, ExitStatus};
 
 use anyhow::{Context as _, bail};
-use checkpoint_forensics::core_dump::{self, Help, LookedAt, Options, Written};
+use checkpoint_forensics::LookedAt;
+use checkpoint_forensics::core_dump::{self, Help, Options, Written};
 use clap::{Args, ValueHint};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::ids::Pid;

@@ -19,6 +19,7 @@ pub mod accounting;
 pub mod core_dump;
 pub mod crit_x;
 pub mod in_order;
+mod looked_at;
 pub mod mapped_files;
 pub mod modules;
 mod outputs;
@@ -28,3 +29,5 @@ pub mod search;
 pub mod stores;
 pub mod strings;
 pub mod unpack;
+
+pub use looked_at::LookedAt;

@@ -9,7 +9,8 @@ mod table;
 use std::ffi::OsString;
 
 use anyhow::bail;
-use checkpoint_forensics::search::{Everywhere, Keep, Options, Room, Scope, Subject};
+use checkpoint_forensics::LookedAt;
+use checkpoint_forensics::search::{Everywhere, Keep, Options, Room, Scope};
 use checkpoint_forensics::stores::Classes;
 use clap::{Args, ValueEnum, ValueHint};
 
@@ -165,8 +166,8 @@ pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
     for checkpoint in session.chosen(&case, &evidence) {
         let id = checkpoint.id();
         let (model, _) = checkpoint.model();
-        let subject = Subject { case: &case, id, model: &model, context: &session.context };
-        match search.answer(subject, riders.get_mut(id.evidence), &make) {
+        let looked_at = LookedAt { case: &case, id, model: &model, context: &session.context };
+        match search.answer(looked_at, riders.get_mut(id.evidence), &make) {
             Ok(mut found) => {
                 found.findings.extend(filled.findings(id));
                 let (selection, most) = (&options.selection, args.max_count);

@@ -1,7 +1,8 @@
 //! What there is to recover.
 
-use checkpoint_forensics::recover::{self, Candidate, Lister, Subject};
-use checkpoint_forensics::stores::{Both, Facts, Rider, SharedBytes};
+use checkpoint_forensics::LookedAt;
+use checkpoint_forensics::recover::{self, Candidate, Lister};
+use checkpoint_forensics::stores::{Both, Rider, SharedBytes};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::Ride;
@@ -27,12 +28,11 @@ pub fn run(session: &Session<'_>, args: &RecoverArgs) -> Outcome {
     let chosen = session.chosen(&case, &args.evidence);
     for checkpoint in &chosen {
         let (model, mut findings) = checkpoint.model();
-        let facts = Facts::of(&model);
         let id = checkpoint.id();
         let context = &session.context;
-        let subject = Subject { case: &case, id, model: &model, facts: &facts, context };
+        let looked_at = LookedAt { case: &case, id, model: &model, context };
         let rides = riders.get_mut(id.evidence).map(|both| (&mut both.second, &mut both.first));
-        match recover::list(subject, rides, &make) {
+        match recover::list(looked_at, rides, &make) {
             Ok((mut all, missed)) => {
                 findings.extend(missed);
                 findings.extend(checkpoint.evidence_findings().clone());

@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use anyhow::Context as _;
+use checkpoint_forensics::LookedAt;
 use checkpoint_forensics::mapped_files::MappedFile;
-use checkpoint_forensics::recover::{self, Choice, NotThere, Recovered, Subject};
-use checkpoint_forensics::stores::Facts;
+use checkpoint_forensics::recover::{self, Choice, NotThere, Recovered};
 use container_checkpoint::evidence::Nobody;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::FileId;
@@ -42,10 +42,9 @@ pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], direct
             _ => directory_of(directory, checkpoint),
         };
         let (model, mut findings) = checkpoint.model();
-        let facts = Facts::of(&model);
         let context = &session.context;
-        let subject = Subject { case: &case, id: checkpoint.id(), model: &model, facts: &facts, context };
-        let answer = match recover::recover(subject, choices, &directory) {
+        let looked_at = LookedAt { case: &case, id: checkpoint.id(), model: &model, context };
+        let answer = match recover::recover(looked_at, choices, &directory) {
             Ok(answer) => answer,
             Err(error) => {
                 session.ui.error(Text::own(error));

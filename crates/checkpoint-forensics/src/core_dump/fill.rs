@@ -13,7 +13,8 @@ use container_checkpoint::memory::{Backing, Beside, Piece, Place};
 use container_checkpoint::model::{File, Files, Mapping, MappingKind};
 use container_checkpoint::root_files::Root;
 
-use crate::mapped_files::{Keeper, MappedFiles, Subject};
+use crate::LookedAt;
+use crate::mapped_files::{Keeper, MappedFiles};
 use crate::stores::Rider;
 
 /// Which pages that are in files alone are put into a core, as far as the files are found.
@@ -32,7 +33,7 @@ impl Fill {
     /// Makes a pass with the files looked for beside it, if any are wanted.
     pub(super) fn gather<T>(
         self,
-        subject: Subject<'_>,
+        looked_at: LookedAt<'_>,
         roots: &[Root],
         kept: Option<&mut Rider<'_, Keeper>>,
         pass: impl FnOnce(Option<Beside<'_>>) -> Result<T>,
@@ -42,7 +43,7 @@ impl Fill {
         }
         // What was kept of the first pass are ELF files; their headers are all that is wanted of them, or they are not all that is wanted.
         let kept = kept.filter(|_| self == Self::Headers);
-        MappedFiles::gather_beside(subject, roots, kept, pass)
+        MappedFiles::gather_beside(looked_at, roots, kept, pass)
     }
 }
 

@@ -50,7 +50,7 @@ pub use warning::{Unit, Warning};
 
 use subject::Subject;
 
-pub use crate::mapped_files::Subject as LookedAt;
+use crate::LookedAt;
 use crate::mapped_files::{Keeper, MappedFiles, Refused};
 use crate::outputs;
 use crate::stores::Rider;

@@ -13,7 +13,8 @@ use super::looks::Looks;
 use super::notes::{self, Facts};
 use super::stream::{Flow, Pass, Survey};
 use super::subject::Refusal;
-use super::{Answer, Error, Help, LookedAt, Options, Skipped};
+use super::{Answer, Error, Help, Options, Skipped};
+use crate::LookedAt;
 
 /// Writes the core of the one process that the options choose into a pipe: the same bytes as [`write`](super::write) gives a file. Nothing is written beside it.
 ///

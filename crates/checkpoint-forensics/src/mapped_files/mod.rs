@@ -20,6 +20,7 @@ use container_checkpoint::memory::{Beside, GivenFile};
 use container_checkpoint::model::{Deleted, MappingKind, Model, RegularFile};
 use container_checkpoint::root_files::Root;
 
+use crate::LookedAt;
 use crate::stores::{Class, Classes, Reading, Rider};
 use keeper::Key;
 
@@ -28,19 +29,6 @@ pub use keeper::{Keeper, Room};
 
 /// How many bytes of files that only go by are kept, all together.
 const KEPT_MAX: u64 = 1 << 30;
-
-/// What files are looked for in.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// All evidence.
-    pub case: &'a Case,
-    /// The dump.
-    pub id: DumpId,
-    /// What its images say.
-    pub model: &'a Model,
-    /// Limits, progress, a way to stop.
-    pub context: &'a Context,
-}
 
 /// A file whose contents can be had.
 #[derive(Clone, Debug)]
@@ -124,19 +112,13 @@ impl MappedFiles {
     ///
     /// # Errors
     /// When the evidence or a root can't be read again.
-    pub fn gather(
-        case: &Case,
-        id: DumpId,
-        model: &Model,
-        roots: &[Root],
-        context: &Context,
-    ) -> Result<(Self, Findings)> {
+    pub fn gather(looked_at: LookedAt<'_>, roots: &[Root]) -> Result<(Self, Findings)> {
+        let LookedAt { case, id, context, .. } = looked_at;
         let pass = |beside: Option<Beside<'_>>| match beside {
             Some(beside) => case.evidence(id).pass_again(context, beside.passenger),
             None => Ok(()),
         };
-        let subject = Subject { case, id, model, context };
-        Self::gather_beside(subject, roots, None, pass).map(|((), files, findings)| (files, findings))
+        Self::gather_beside(looked_at, roots, None, pass).map(|((), files, findings)| (files, findings))
     }
 
     /// As [`gather`](Self::gather), for who has a question of his own to the evidence and wants one pass for both: `pass` makes it, with somebody beside if there is need. `ridden`
@@ -145,12 +127,12 @@ impl MappedFiles {
     /// # Errors
     /// What `pass` says, and when a root can't be read.
     pub fn gather_beside<T>(
-        subject: Subject<'_>,
+        looked_at: LookedAt<'_>,
         roots: &[Root],
         ridden: Option<&mut Rider<'_, Keeper>>,
         pass: impl FnOnce(Option<Beside<'_>>) -> Result<T>,
     ) -> Result<(T, Self, Findings)> {
-        let Subject { case, id, model, context } = subject;
+        let LookedAt { case, id, model, context } = looked_at;
         let mut files = Self::default();
         let mut findings = Findings::default();
         let mapped = mapped(model);

@@ -17,7 +17,8 @@ fn gather(archive: &str, roots: &[PathBuf]) -> (Model, MappedFiles, Findings) {
     let id = DumpId { evidence: 0, dump: case.evidences[0].chosen(Choice::One).unwrap()[0] };
     let (model, _) = Checkpoint::new(&case, id).model();
     let roots: Vec<Root> = roots.iter().map(|root| Root::open(root, &context).unwrap()).collect();
-    let (files, findings) = MappedFiles::gather(&case, id, &model, &roots, &context).unwrap();
+    let looked_at = LookedAt { case: &case, id, model: &model, context: &context };
+    let (files, findings) = MappedFiles::gather(looked_at, &roots).unwrap();
     (model, files, findings)
 }
 

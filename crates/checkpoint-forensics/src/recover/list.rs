@@ -4,7 +4,8 @@ use std::ops::ControlFlow;
 
 use container_checkpoint::model::{Deleted, FileKind};
 
-use super::{Choice, Error, Origin, Subject};
+use super::{Choice, Error, Origin};
+use crate::LookedAt;
 use crate::stores::{self, Chunk, Class, Classes, Contents, Facts, Holder, Kind, Rides, Sink, Store};
 use container_checkpoint::gap::Findings;
 
@@ -51,17 +52,18 @@ pub fn rider_classes() -> Classes {
 /// # Errors
 /// When the evidence has to be read again and can't be, when the caller asked to stop.
 pub fn list<'m>(
-    subject: Subject<'_>,
+    looked_at: LookedAt<'_>,
     rides: Option<Rides<'_, 'm, Lister>>,
     make: stores::Make<'m, Lister>,
 ) -> Result<(Vec<Candidate>, Findings), Error> {
-    let Subject { case, id, model, facts, context } = subject;
+    let LookedAt { case, id, model, context } = looked_at;
+    let facts = Facts::of(model);
     let classes = [Class::Shared, Class::Files, Class::Queues].into_iter().collect();
     let answer = stores::read(case, id, model, classes, context, rides, make)?;
     let mut findings = answer.findings;
     let mut all = Vec::new();
     for part in answer.parts {
-        let stores = part.stores.iter().filter_map(|(store, contents)| candidate(store, contents, facts));
+        let stores = part.stores.iter().filter_map(|(store, contents)| candidate(store, contents, &facts));
         all.extend(stores);
         if let (Some((store, _)), 1..) = (part.stores.last(), part.unlisted) {
             let why = format!("{} more of them are not listed", part.unlisted);
@@ -69,7 +71,7 @@ pub fn list<'m>(
         }
         findings.extend(part.findings);
     }
-    all.extend(linked(subject));
+    all.extend(linked(looked_at));
     // The order in which an archive has them is no order of theirs.
     all.sort_by(|a, b| order(a).cmp(&order(b)));
     findings.settle();
@@ -106,8 +108,8 @@ fn candidate(store: &Store, contents: &Contents, facts: &Facts) -> Option<Candid
 }
 
 /// Deleted files that CRIU linked elsewhere: an archive of files has them, and a descriptor leads there.
-fn linked(subject: Subject<'_>) -> impl Iterator<Item = Candidate> + '_ {
-    let model = subject.model;
+fn linked(looked_at: LookedAt<'_>) -> impl Iterator<Item = Candidate> + '_ {
+    let model = looked_at.model;
     model.files.iter().filter_map(move |file| {
         let FileKind::Regular(regular) = &file.kind else { return None };
         let Some(Deleted::Linked { file: link }) = regular.deleted else { return None };

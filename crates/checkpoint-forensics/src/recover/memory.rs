@@ -6,9 +6,10 @@ use container_checkpoint::ids::{FileId, Pid};
 use container_checkpoint::memory::{Backing, Memory, Missing, ObjectId, Place, Question, Want};
 use container_checkpoint::model::MappingKind;
 
+use super::Origin;
 use super::target::Target;
 use super::work::{Output, Work};
-use super::{Origin, Subject};
+use crate::LookedAt;
 use crate::stores::{Holder, Lack};
 
 /// Writes memory to files as it comes.
@@ -28,11 +29,11 @@ impl<'w, 'a> Pages<'w, 'a> {
     }
 
     /// A file of a range of memory, or of mapped pages: where its bytes go, and what is not there.
-    fn begin(&mut self, subject: Subject<'_>, memory: &Memory, target: &Target) {
+    fn begin(&mut self, looked_at: LookedAt<'_>, memory: &Memory, target: &Target) {
         let (pid, len, pieces) = match target {
             Target::Memory(pid, range) => (*pid, range.end - range.start, range_of(memory, *pid, range)),
             Target::Mapped { pid, file, .. } => {
-                let (len, pieces) = mapped(subject, memory, *pid, *file);
+                let (len, pieces) = mapped(looked_at, memory, *pid, *file);
                 (*pid, len, pieces)
             }
             _ => return,
@@ -163,8 +164,8 @@ fn range_of(memory: &Memory, pid: Pid, range: &Range<u64>) -> Vec<Piece> {
 }
 
 /// A file as a process has it mapped: its length, and its stored pages by their place in the file, each place once.
-fn mapped(subject: Subject<'_>, memory: &Memory, pid: Pid, file: FileId) -> (u64, Vec<Piece>) {
-    let size = subject.model.files.with_path(file).and_then(|file| file.regular()?.size.known().copied());
+fn mapped(looked_at: LookedAt<'_>, memory: &Memory, pid: Pid, file: FileId) -> (u64, Vec<Piece>) {
+    let size = looked_at.model.files.with_path(file).and_then(|file| file.regular()?.size.known().copied());
     let mut pieces: Vec<Piece> = Vec::new();
     let Some(space) = memory.space(pid) else { return (size.unwrap_or_default(), pieces) };
     let mappings = space.map.iter().flat_map(|map| &map.mappings).filter(|mapping| {
@@ -228,9 +229,9 @@ fn filled(pieces: Vec<Piece>, object: ObjectId, len: u64) -> Vec<Piece> {
 impl Question for Pages<'_, '_> {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         (self.parts, self.wants) = (Vec::new(), Vec::new());
-        let subject = self.work.borrow().subject;
+        let looked_at = self.work.borrow().looked_at;
         for target in std::mem::take(&mut self.targets) {
-            self.begin(subject, memory, &target);
+            self.begin(looked_at, memory, &target);
         }
         self.wants.clone()
     }

@@ -12,14 +12,11 @@ mod work;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use container_checkpoint::case::{Case, DumpId};
-use container_checkpoint::context::Context;
 use container_checkpoint::gap::Findings;
 use container_checkpoint::ids::{FileId, Pid};
-use container_checkpoint::model::Model;
 
 use crate::outputs;
-use crate::stores::{Facts, Holder, Lack};
+use crate::stores::{Holder, Lack};
 
 pub use list::{Candidate, Lister, list, rider_classes};
 pub use work::recover;
@@ -135,21 +132,6 @@ pub struct Answer {
     pub findings: Findings,
 }
 
-/// What is recovered from.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// All evidence.
-    pub case: &'a Case,
-    /// The dump.
-    pub id: DumpId,
-    /// What its images say.
-    pub model: &'a Model,
-    /// Who holds what.
-    pub facts: &'a Facts,
-    /// Limits, progress, a way to stop.
-    pub context: &'a Context,
-}
-
 /// Why nothing could be recovered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -189,11 +171,14 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use container_checkpoint::case::{Case, DumpId};
     use container_checkpoint::checkpoint::Checkpoint;
+    use container_checkpoint::context::Context;
     use container_checkpoint::evidence::{Evidence, Nobody, ReadAt};
     use container_checkpoint::naming::Locator;
 
     use super::*;
+    use crate::LookedAt;
 
     /// A file in memory that counts how often it is read from its start on.
     #[derive(Debug)]
@@ -227,12 +212,11 @@ mod tests {
             case.add_opened(evidence, Locator::parse("x".as_ref()));
             let id = DumpId { evidence: 0, dump: case.evidences[0].named(dump).unwrap() };
             let (model, _) = Checkpoint::new(&case, id).model();
-            let facts = Facts::of(&model);
-            let subject = Subject { case: &case, id, model: &model, facts: &facts, context: &context };
+            let looked_at = LookedAt { case: &case, id, model: &model, context: &context };
             assert_eq!(passes.load(Ordering::Relaxed), 1, "{name}: to open it");
             let directory = tempfile::tempdir().unwrap();
             let choices = [Choice::Everything, Choice::Executable(None), Choice::Queue("fifo".into())];
-            let answer = recover(subject, &choices, directory.path()).unwrap();
+            let answer = recover(looked_at, &choices, directory.path()).unwrap();
             assert_eq!(passes.load(Ordering::Relaxed), 2, "{name}");
             let written = std::fs::read_dir(directory.path()).unwrap().count();
             assert_eq!((answer.recovered.len(), written), (files, files), "{name}: {:?}", answer.recovered);

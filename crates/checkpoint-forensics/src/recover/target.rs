@@ -6,7 +6,8 @@ use std::ops::Range;
 use container_checkpoint::ids::{FileId, Pid};
 use container_checkpoint::model::{Deleted, File, FileKind, RegularFile};
 
-use super::{Choice, NotThere, Subject};
+use super::{Choice, NotThere};
+use crate::LookedAt;
 use crate::stores::{Class, Classes, Facts, Kind, Store};
 
 /// Something whose bytes are wanted.
@@ -106,7 +107,7 @@ impl Target {
 }
 
 /// The targets of some choices, each once, and what leads nowhere.
-pub(super) fn targets(subject: Subject<'_>, choices: &[Choice]) -> (Vec<Target>, Vec<NotThere>) {
+pub(super) fn targets(looked_at: LookedAt<'_>, choices: &[Choice]) -> (Vec<Target>, Vec<NotThere>) {
     let mut all = Vec::new();
     let mut nowhere = Vec::new();
     for choice in choices {
@@ -117,9 +118,11 @@ pub(super) fn targets(subject: Subject<'_>, choices: &[Choice]) -> (Vec<Target>,
             Choice::Memory(pid, range) => all.push(Target::Memory(*pid, range.clone())),
             Choice::Everything => {
                 all.extend([Target::Ghosts, Target::MemoryFiles]);
-                all.extend(subject.model.files.iter().filter_map(|file| linked(subject, file.regular()?)));
+                all.extend(
+                    looked_at.model.files.iter().filter_map(|file| linked(looked_at, file.regular()?)),
+                );
             }
-            Choice::Descriptor(pid, fd) => match descriptor(subject, *pid, *fd) {
+            Choice::Descriptor(pid, fd) => match descriptor(looked_at, *pid, *fd) {
                 Ok(target) => all.push(target),
                 Err(why) => nowhere
                     .push(NotThere { what: format!("descriptor {fd} of process {pid}").into_bytes(), why }),
@@ -127,10 +130,10 @@ pub(super) fn targets(subject: Subject<'_>, choices: &[Choice]) -> (Vec<Target>,
             Choice::Executable(chosen) => {
                 let pids: Vec<Pid> = match chosen {
                     Some(pid) => vec![*pid],
-                    None => subject.model.processes.iter().map(|process| process.pid).collect(),
+                    None => looked_at.model.processes.iter().map(|process| process.pid).collect(),
                 };
                 for pid in pids {
-                    match executable(subject, pid) {
+                    match executable(looked_at, pid) {
                         Ok(targets) => all.extend(targets),
                         Err(why) if chosen.is_some() => nowhere.push(NotThere {
                             what: format!("executable of process {pid}").into_bytes(),
@@ -152,18 +155,18 @@ pub(super) fn targets(subject: Subject<'_>, choices: &[Choice]) -> (Vec<Target>,
     (all, nowhere)
 }
 
-fn descriptor(subject: Subject<'_>, pid: Pid, fd: u32) -> Result<Target, String> {
-    let process = subject.model.processes.get(pid).ok_or("the dump has no such process")?;
+fn descriptor(looked_at: LookedAt<'_>, pid: Pid, fd: u32) -> Result<Target, String> {
+    let process = looked_at.model.processes.get(pid).ok_or("the dump has no such process")?;
     let table = process.open_files.known().ok_or("its descriptors can't be had")?;
     let open = table.iter().find(|open| open.fd == fd).ok_or("the process has no such descriptor")?;
-    let file = subject.model.files.of_descriptor(open).ok_or("the table of files lacks it")?;
-    of_file(subject, file)
+    let file = looked_at.model.files.of_descriptor(open).ok_or("the table of files lacks it")?;
+    of_file(looked_at, file)
         .ok_or_else(|| format!("a file of type {} has no contents in a dump", file.file_type()))
 }
 
-fn of_file(subject: Subject<'_>, file: &File) -> Option<Target> {
+fn of_file(looked_at: LookedAt<'_>, file: &File) -> Option<Target> {
     Some(match &file.kind {
-        FileKind::Regular(regular) => return of_regular(subject, regular),
+        FileKind::Regular(regular) => return of_regular(looked_at, regular),
         FileKind::Pipe(pipe) => Target::Pipe(pipe.pipe_id),
         FileKind::Fifo(fifo) => Target::Fifo(fifo.pipe_id),
         FileKind::Socket(socket) => {
@@ -177,28 +180,28 @@ fn of_file(subject: Subject<'_>, file: &File) -> Option<Target> {
     })
 }
 
-fn of_regular(subject: Subject<'_>, regular: &RegularFile) -> Option<Target> {
+fn of_regular(looked_at: LookedAt<'_>, regular: &RegularFile) -> Option<Target> {
     match regular.deleted {
         Some(Deleted::Ghost { id }) => Some(Target::Ghost(id)),
-        Some(Deleted::Linked { .. }) => linked(subject, regular),
+        Some(Deleted::Linked { .. }) => linked(looked_at, regular),
         Some(Deleted::ProcessDirectory { .. } | Deleted::Unknown { .. }) => None,
         None => Some(Target::Path { path: regular.path.clone(), title: regular.path.clone() }),
     }
 }
 
 /// A deleted file that CRIU gave another name, under which an archive of files has it.
-fn linked(subject: Subject<'_>, regular: &RegularFile) -> Option<Target> {
+fn linked(looked_at: LookedAt<'_>, regular: &RegularFile) -> Option<Target> {
     let Some(Deleted::Linked { file }) = regular.deleted else { return None };
-    let path = subject.model.files.with_path(file)?.regular()?.path.clone();
+    let path = looked_at.model.files.with_path(file)?.regular()?.path.clone();
     Some(Target::Path { path, title: regular.path.clone() })
 }
 
 /// The executable of a process: what holds it, and its mapped pages where it was not deleted.
-fn executable(subject: Subject<'_>, pid: Pid) -> Result<Vec<Target>, String> {
-    let process = subject.model.processes.get(pid).ok_or("the dump has no such process")?;
+fn executable(looked_at: LookedAt<'_>, pid: Pid) -> Result<Vec<Target>, String> {
+    let process = looked_at.model.processes.get(pid).ok_or("the dump has no such process")?;
     let id = *process.executable().known().ok_or("the dump does not say what it runs from")?;
-    let file = subject.model.files.get(id).ok_or("the table of files lacks it")?;
-    let target = of_file(subject, file).ok_or("the dump does not say where its contents are")?;
+    let file = looked_at.model.files.get(id).ok_or("the table of files lacks it")?;
+    let target = of_file(looked_at, file).ok_or("the dump does not say where its contents are")?;
     let mapped = match &target {
         Target::Path { path, .. } => Some(Target::Mapped { pid, file: id, path: path.clone() }),
         _ => None,

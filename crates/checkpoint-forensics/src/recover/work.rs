@@ -14,7 +14,8 @@ use sha2::{Digest as _, Sha256};
 use super::memory::Pages;
 use super::name::Names;
 use super::target::{Target, targets};
-use super::{Answer, Choice, Error, NotThere, Origin, Recovered, Subject};
+use super::{Answer, Choice, Error, NotThere, Origin, Recovered};
+use crate::LookedAt;
 use crate::outputs::Outputs;
 use crate::stores::{
     Chunk, Class, Classes, Contents, Facts, Holder, Kind, Lack, Part, Reading, SharedBytes, Sink, Store,
@@ -92,7 +93,7 @@ impl Output {
 /// All that is being recovered of one dump.
 #[derive(Debug)]
 pub(super) struct Work<'a> {
-    pub(super) subject: Subject<'a>,
+    pub(super) looked_at: LookedAt<'a>,
     directory: PathBuf,
     names: Names,
     files: Outputs,
@@ -142,7 +143,7 @@ impl Work<'_> {
             return ControlFlow::Continue(());
         }
         for (step, piece) in (0u64..).zip(bytes.chunks(STEP)) {
-            if self.subject.context.cancelled() {
+            if self.looked_at.context.cancelled() {
                 return ControlFlow::Break(());
             }
             let at = at + step * STEP as u64;
@@ -193,7 +194,7 @@ impl Work<'_> {
             let left = zeros_left.checked_sub(len.saturating_sub(output.came));
             zeros_left = left.unwrap_or(zeros_left);
             let sha256 = match left {
-                Some(_) => Some(hash(&mut self.files, output.file, len, self.subject)?),
+                Some(_) => Some(hash(&mut self.files, output.file, len, self.looked_at)?),
                 None => None,
             };
             let mut lacks = std::mem::take(&mut output.contents.lacks);
@@ -224,12 +225,12 @@ impl Work<'_> {
     }
 }
 
-fn hash(files: &mut Outputs, file: usize, len: u64, subject: Subject<'_>) -> Result<[u8; 32], Error> {
+fn hash(files: &mut Outputs, file: usize, len: u64, looked_at: LookedAt<'_>) -> Result<[u8; 32], Error> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; STEP.min(usize::try_from(len).unwrap_or(STEP))];
     let mut at = 0;
     while at < len {
-        if subject.context.cancelled() {
+        if looked_at.context.cancelled() {
             return Err(EvidenceError::Cancelled.into());
         }
         let count = buffer.len().min(usize::try_from(len - at).unwrap_or(usize::MAX));
@@ -243,6 +244,7 @@ fn hash(files: &mut Outputs, file: usize, len: u64, subject: Subject<'_>) -> Res
 /// Writes the stores that are wanted.
 struct Writer<'w, 'a> {
     work: &'w RefCell<Work<'a>>,
+    facts: &'w Facts,
     targets: &'w [Target],
     output: Option<usize>,
 }
@@ -251,7 +253,7 @@ impl Sink for Writer<'_, '_> {
     fn begin(&mut self, store: &Store) -> ControlFlow<()> {
         self.output = None;
         let mut work = self.work.borrow_mut();
-        let facts = work.subject.facts;
+        let facts = self.facts;
         let Some(target) = self.targets.iter().find(|target| target.is(store, facts)) else {
             return ControlFlow::Break(());
         };
@@ -291,11 +293,12 @@ impl Sink for Writer<'_, '_> {
 /// # Errors
 /// When a file can't be written or is there already, when the evidence can't be read a second time and that is needed, when the caller asked to stop. Nothing half
 /// written is left behind then.
-pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Result<Answer, Error> {
-    let Subject { case, id, model, facts, context } = subject;
-    let (targets, mut nowhere) = targets(subject, choices);
+pub fn recover(looked_at: LookedAt<'_>, choices: &[Choice], directory: &Path) -> Result<Answer, Error> {
+    let LookedAt { case, id, model, context } = looked_at;
+    let facts = Facts::of(model);
+    let (targets, mut nowhere) = targets(looked_at, choices);
     let work = RefCell::new(Work {
-        subject,
+        looked_at,
         directory: directory.to_owned(),
         names: Names::default(),
         files: Outputs::default(),
@@ -306,7 +309,7 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
         findings: Findings::default(),
         failure: None,
     });
-    let make = || Writer { work: &work, targets: &targets, output: None };
+    let make = || Writer { work: &work, facts: &facts, targets: &targets, output: None };
     let classes: Classes =
         Class::all().filter(|class| targets.iter().any(|target| target.classes().has(*class))).collect();
     let mut reading = Reading::new(case, id, model, classes, context, None, &make);
@@ -314,7 +317,7 @@ pub fn recover(subject: Subject<'_>, choices: &[Choice], directory: &Path) -> Re
     let answered = memory::answer_beside(case, id, context, None, question, reading.beside())?;
     let Together { first: pages, second: shared, .. } = answered.question;
     pages.close();
-    let mut parts = shared.into_parts(&answered.memory, facts);
+    let mut parts = shared.into_parts(&answered.memory, &facts);
     let (others, mut findings) = reading.finish(case);
     parts.extend(others);
     findings.extend(of_interest(&work.borrow(), &parts));

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::error::{Error, Result};
 use container_checkpoint::gap::Findings;
@@ -13,6 +12,7 @@ use container_checkpoint::model::Model;
 use super::elsewhere::{Common, Elsewhere, StoreSearch};
 use super::scan::Scanner;
 use super::{Counts, Keep, Kept, Matches, Options, Search, Who};
+use crate::LookedAt;
 use crate::stores::{Both, Class, Classes, Facts, Make, Reading, Rider, Store};
 
 /// A search over the memory of processes and some classes of stores.
@@ -27,19 +27,6 @@ pub struct Everywhere {
 
 /// Who rides along with the first pass over an evidence.
 pub type Riders<'m> = Both<Ride<'m, Search>, Rider<'m, StoreSearch>>;
-
-/// Which dump is searched.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// All that is given.
-    pub case: &'a Case,
-    /// The dump.
-    pub id: DumpId,
-    /// What its images say.
-    pub model: &'a Model,
-    /// The readers' context.
-    pub context: &'a Context,
-}
 
 /// What was found in a dump.
 #[derive(Debug)]
@@ -106,11 +93,11 @@ impl Everywhere {
     /// When another pass is needed and the evidence could be read only once, or can't be read any more.
     pub fn answer<'m>(
         &'m self,
-        subject: Subject<'_>,
+        looked_at: LookedAt<'_>,
         riders: Option<&mut Riders<'m>>,
         make: Make<'m, StoreSearch>,
     ) -> Result<FoundEverywhere> {
-        let Subject { case, id, model, context } = subject;
+        let LookedAt { case, id, model, context } = looked_at;
         let (ride, rider) =
             riders.map_or((None, None), |both| (Some(&mut both.first), Some(&mut both.second)));
         let mut found = FoundEverywhere {

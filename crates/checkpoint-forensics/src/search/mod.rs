@@ -39,7 +39,7 @@ use container_checkpoint::memory::{Memory, Question, Selection, Want};
 pub use counts::Counts;
 pub use elsewhere::{Elsewhere, StoreMatch, StoreSearch};
 pub use encoding::Encoding;
-pub use everywhere::{Everywhere, FoundEverywhere, Riders, Subject};
+pub use everywhere::{Everywhere, FoundEverywhere, Riders};
 use found::Found;
 pub use kept::{Kept, Room};
 pub use matches::{Match, Matches};

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Help, LookedAt, Options};
+use checkpoint_forensics::LookedAt;
+use checkpoint_forensics::core_dump::{self, Answer, CoreDump, Help, Options};
 use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::context::Context;
 use container_checkpoint::dump::DirectoryFiles;
