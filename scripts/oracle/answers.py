@@ -57,7 +57,7 @@ json.dump(answers, open(ANSWERS, "w"))
 """
 
 
-def asked(script, leader, questions, work, program_of_process):
+def asked(script, leader, questions, work):
     given, taken, program = (os.path.join(work, name) for name in ("questions", "answers", "ask.py"))
     with open(given, "w") as file:
         json.dump(questions, file)
@@ -65,8 +65,6 @@ def asked(script, leader, questions, work, program_of_process):
         file.write(ASK.replace("QUESTIONS", repr(given)).replace("ANSWERS", repr(taken)).replace("LEADER", str(leader)))
     settings = ["width 0", "height 0", "debuginfod enabled off", "confirm off", f"debug-file-directory {work}"]
     options = [word for setting in settings for word in ("-iex", f"set {setting}")]
-    if program_of_process:
-        options += ["-iex", f"file {program_of_process}"]
     said = ran(["gdb", "-nx", "-q", "-batch", *options, "-x", script, "-x", program])
     if not os.path.exists(taken):
         raise RuntimeError(f"gdb answered nothing: {said[-2000:]}")
@@ -84,23 +82,12 @@ def plain(question, answer, sysroot):
     return lines
 
 
-def deleted_program(coldcase, core, pid, work):
-    """The program of a process that deleted it, out of the evidence, as `recover` gives it; None if it is in the sysroot."""
-    with open(f"{core}.gdb", encoding="utf-8") as file:
-        if "executable is not in the given root" not in file.read():
-            return None
-    recovered = os.path.join(work, f"recovered.{pid}")
-    ran([coldcase, "recover", "-q", "-p", str(pid), "--exe", "-o", recovered, os.path.join(work, "images")])
-    (program,) = os.listdir(recovered)
-    return os.path.join(recovered, program)
-
-
-def one_process(name, pid, process, core, sysroot, work, program):
+def one_process(name, pid, process, core, sysroot, work):
     """The answers that differ, and how many are equal."""
     # The living process was asked in the falling order of gdb's own numbers.
     numbered = re.findall(r"^\*? *(\d+) +.*?(?:LWP|process) (\d+)", process["live"]["info threads"], re.M)
     tids = [int(tid) for _, tid in sorted(numbered, key=lambda pair: -int(pair[0]))]
-    answers = asked(f"{core}.gdb", pid, [(question, tids) for question in process["queries"]], work, program)
+    answers = asked(f"{core}.gdb", pid, [(question, tids) for question in process["queries"]], work)
     differ, equal, used = [], [], set()
     for question in process["queries"]:
         live, ours = (plain(question, said[question], sysroot) for said in (process["live"], answers))
@@ -145,8 +132,7 @@ def main(coldcase, cases, *only):
                 if not process.get("queries"):
                     continue
                 core = os.path.join(cores, f"core.{pid}")
-                program = deleted_program(coldcase, core, pid, place)
-                differ, equal, reasons = one_process(name, int(pid), process, core, sysroot, place, program)
+                differ, equal, reasons = one_process(name, int(pid), process, core, sysroot, place)
                 used |= reasons
                 differences += len(differ)
                 variables |= {f"{name}: {question}" for question in equal if re.search(r"\b(t_val|t_int|tls_\w+)$", question)}
