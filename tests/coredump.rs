@@ -456,6 +456,29 @@ fn a_library_that_the_container_changed_stands_beside_the_core() {
 }
 
 #[test]
+fn programs_of_an_image_stand_beside_the_core_under_the_names_that_they_are_loaded_by() {
+    let (archive, root) =
+        (testdata("cores/aarch64-02-threads-4k-max.tar.zst"), testdata("cores/aarch64-sysroot.tar.zst"));
+    let image = unpacked(&root);
+    let (directory, ran) = dumped(&["--rootfs", &root, &archive]);
+    ran.ends_with(0);
+    let of_image = |path: &str| fs::read(image.path().join(path)).unwrap();
+    assert!(fs::read(executable(&directory, 214)).unwrap() == of_image("case/threads"));
+    let libraries = directory.path().join("cores/core.214.libs");
+    for name in ["libc.so.6", "ld-linux-aarch64.so.1"] {
+        let path = format!("usr/lib/aarch64-linux-gnu/{name}");
+        assert!(fs::read(libraries.join(name)).unwrap() == of_image(&path), "{name}");
+    }
+    assert_eq!(fs::read_dir(&libraries).unwrap().count(), 2);
+    // From a directory gdb takes them itself.
+    let (directory, ran) = dumped(&["--rootfs", image.path().to_str().unwrap(), &archive]);
+    ran.ends_with(0);
+    assert!(!executable(&directory, 214).exists() && !directory.path().join("cores/core.214.libs").exists());
+    let script = fs::read_to_string(directory.path().join("cores/core.214.gdb")).unwrap();
+    assert!(script.contains("case/threads\n") && !script.contains("solib-search-path"), "{script}");
+}
+
+#[test]
 fn a_memory_file_that_is_not_whole_is_no_executable() {
     let Some(corpus) = corpus() else { return };
     let directory = unpacked(corpus.join("checkpoints/compromised.tar.zst"));

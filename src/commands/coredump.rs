@@ -57,7 +57,7 @@ pub struct CoredumpArgs {
     /// The container's root file system: a directory, an OCI layout or an archive; may be given several times
     ///
     /// Pages of files that a process did not write to are in no checkpoint. They are taken from here, if the build id or the size is that of the file that was mapped; gdb takes
-    /// code and symbols from the first directory.
+    /// code and symbols from the first directory; of an image or archive, those of mapped files are written beside the core.
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::AnyPath)]
     rootfs: Vec<PathBuf>,
 

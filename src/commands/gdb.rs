@@ -35,7 +35,7 @@ pub struct GdbArgs {
 
     /// The container's root file system: a directory, an OCI layout or an archive; may be given several times
     ///
-    /// gdb takes code and symbols from the first directory.
+    /// gdb takes code and symbols from the first directory; of an image or archive, those of mapped files are written beside the core.
     #[arg(long, value_name = "ROOT", value_hint = ValueHint::AnyPath)]
     rootfs: Vec<PathBuf>,
 

@@ -113,9 +113,9 @@ pub struct Written {
     pub machine: &'static str,
     /// What tells gdb everything at once, if there is such a file.
     pub script: Option<PathBuf>,
-    /// The executable, where it was in the evidence: deleted, changed, or a memory file.
+    /// The executable, where debuggers can't take it from a directory: deleted, changed, a memory file, or of an image that was given.
     pub executable: Option<PathBuf>,
-    /// Directories with its libraries that were in the evidence.
+    /// Directories with its libraries of that kind.
     pub libraries: BTreeSet<PathBuf>,
     /// How many threads it has.
     pub threads: usize,
@@ -214,12 +214,12 @@ impl Options {
         self.directory.join(format!("core.{pid}.gdb"))
     }
 
-    /// The executable of a process, where it is in the evidence.
+    /// The executable of a process, where debuggers can't take it from a directory.
     pub fn executable(&self, pid: Pid) -> PathBuf {
         self.directory.join(format!("core.{pid}.exe"))
     }
 
-    /// The libraries of a process, where some are in the evidence.
+    /// The libraries of a process, likewise.
     pub fn libraries(&self, pid: Pid) -> PathBuf {
         self.directory.join(format!("core.{pid}.libs"))
     }

@@ -1,6 +1,7 @@
-//! `core.PID.exe` and `core.PID.libs/`: the executable and the libraries of a process that are in the evidence, for debuggers: deleted and changed files, memory files.
+//! `core.PID.exe` and `core.PID.libs/`: the executable and the libraries of a process, for debuggers, where these can't take them from a directory: deleted and changed files, memory files, files of an
+//! image or archive that the analyst gave.
 //!
-//! What the analyst's root file system has is taken from there. What is in the evidence is written once for all processes that run from it, if all of it is there.
+//! Each is written once for all processes that run from it, if all of it is there.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -13,7 +14,7 @@ use container_checkpoint::model::{Model, SharedObjectId};
 use super::question::{write_bytes, write_file};
 use super::subject::Subject;
 use super::{Error, Options};
-use crate::mapped_files::{MappedFile, MappedFiles, Origin, build_id};
+use crate::mapped_files::{MappedFile, MappedFiles, Origin, build_id, soname};
 use crate::outputs::Outputs;
 
 /// The programs of the processes of one dump, as far as they are written.
@@ -148,13 +149,13 @@ impl Programs {
             beside.executable = Some(path);
             beside.outputs.push(output);
         }
-        let (mapped, mut names) = (subject.map.mappings.iter(), BTreeSet::new());
-        for file in mapped.filter_map(|mapping| mapping.file).filter(|file| *file != executable) {
-            let Some(found) = files.get(file).filter(|found| is_library(found)) else { continue };
+        let (mut seen, mut names) = (BTreeSet::from([executable]), BTreeSet::new());
+        let mapped = subject.map.mappings.iter().filter_map(|mapping| mapping.file);
+        for file in mapped.filter(|file| seen.insert(*file)) {
+            let Some(found) = files.get(file).filter(|found| is_library(found, options)) else { continue };
             // Of two libraries of one name a debugger finds the first.
-            let path =
-                library(model, file, &options.libraries(pid)).filter(|path| names.insert(path.clone()));
-            let Some(path) = path else { continue };
+            let name = name(model, file, found).filter(|name| names.insert(name.clone()));
+            let Some(path) = name.map(|name| options.libraries(pid).join(name)) else { continue };
             if let Some(Written { output, path }) = self.once(found, Role::Library, path, outputs, cancel)? {
                 beside.libraries.extend(path.parent().map(Path::to_owned));
                 beside.outputs.push(output);
@@ -194,19 +195,20 @@ fn begin(outputs: &mut Outputs, path: PathBuf, len: u64) -> Result<Option<Writte
     }
 }
 
-/// Whether it is an ELF file of the evidence: those of a root are taken from there.
-fn is_library(found: &MappedFile) -> bool {
-    let is_of_evidence = matches!(found.from, Origin::Ghost(_) | Origin::Changes(_));
-    is_of_evidence && build_id(&found.bytes).is_some()
+/// Whether it is an ELF file that a debugger can't take from the analyst's root: one of the evidence, or one of a root that is no directory.
+fn is_library(found: &MappedFile, options: &Options) -> bool {
+    let is_in_directory = options.root.is_some() && matches!(found.from, Origin::Root(..));
+    !is_in_directory && build_id(&found.bytes).is_some()
 }
 
-/// Where a library goes: debuggers look for the last part of its path. `None` where that is no plain name.
-fn library(model: &Model, file: FileId, directory: &Path) -> Option<PathBuf> {
+/// The name under which debuggers look for a library: that by which it is loaded. `None` where that is no plain name.
+fn name(model: &Model, file: FileId, found: &MappedFile) -> Option<String> {
     let path = &model.files.with_path(file)?.regular()?.path;
-    let name = str::from_utf8(path).ok()?.rsplit('/').next()?;
+    let name = soname(&found.bytes).unwrap_or_else(|| path.clone());
+    let name = str::from_utf8(&name).ok()?.rsplit('/').next()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
     let is_name = !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain);
-    is_name.then(|| directory.join(name))
+    is_name.then(|| name.to_owned())
 }
 
 /// The pages and the size of a memory file, if a file is one and all that its images should say of it is there.

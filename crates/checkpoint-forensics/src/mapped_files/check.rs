@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::model::RegularFile;
-use object::{Object as _, ReadCache};
+use object::elf::DT_SONAME;
+use object::read::elf::{ElfFile, FileHeader};
+use object::{Object as _, ReadCache, ReadRef};
 
 /// What shows that a file is the one that was mapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -43,6 +45,22 @@ pub fn build_id(bytes: &Bytes) -> Option<Vec<u8>> {
     let read = ReadCache::new(bytes.reader());
     let file = object::File::parse(&read).ok()?;
     file.build_id().ok()?.map(<[u8]>::to_vec)
+}
+
+/// What an ELF library calls itself (`DT_SONAME`), which is what others look for; `None` when it says nothing, or is no such file.
+pub fn soname(bytes: &Bytes) -> Option<Vec<u8>> {
+    let read = ReadCache::new(bytes.reader());
+    match object::File::parse(&read).ok()? {
+        object::File::Elf32(file) => soname_of(&file),
+        object::File::Elf64(file) => soname_of(&file),
+        _ => None,
+    }
+}
+
+fn soname_of<'d, Elf: FileHeader, R: ReadRef<'d>>(file: &ElfFile<'d, Elf, R>) -> Option<Vec<u8>> {
+    let table = file.elf_dynamic_table().ok()?;
+    let entry = table.iter().find(|entry| entry.tag == DT_SONAME)?;
+    Some(table.string(entry).ok()?.to_vec())
 }
 
 /// What a file shows, against what CRIU recorded of the one that was mapped; why it is not that one.

@@ -24,7 +24,7 @@ use crate::LookedAt;
 use crate::stores::{Class, Classes, Reading, Rider};
 use keeper::Key;
 
-pub use check::{Verified, build_id};
+pub use check::{Verified, build_id, soname};
 pub use keeper::{Keeper, Room};
 
 /// How many bytes of files that only go by are kept, all together.
