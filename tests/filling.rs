@@ -221,6 +221,20 @@ fn a_root_that_is_not_there_is_an_error() {
     assert!(ran.stderr.contains("/nowhere/at/all"), "{}", ran.stderr);
 }
 
+#[test]
+fn only_files_of_chosen_processes_are_looked_for() {
+    let archive = testdata("kitchen.tar.zst");
+    let of = |arguments: &[&str]| {
+        let arguments = [&["--fill", "all", "--format", "json", &archive], arguments].concat();
+        let document = ran("maps", &arguments).ends_with(0).document();
+        let files = document["files"].as_array().unwrap().clone();
+        files.into_iter().map(|file| file["path"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(of(&["-p", "40"]), ["/tmp/ghost-exe"]);
+    assert_eq!(of(&["-p", "2"]), [""; 0]);
+    assert_eq!(of(&[]).len(), 5);
+}
+
 /// Kitchen as a directory, to be damaged.
 fn kitchen() -> (TempDir, PathBuf) {
     let directory = unpacked(testdata("kitchen.tar.zst"));

@@ -12,7 +12,7 @@ use container_checkpoint::case::{Case, DumpId};
 use container_checkpoint::checkpoint::Checkpoint;
 use container_checkpoint::evidence::Passenger;
 use container_checkpoint::gap::Findings;
-use container_checkpoint::ids::FileId;
+use container_checkpoint::ids::{FileId, Pid};
 use container_checkpoint::model::Model;
 use container_checkpoint::root_files::Root;
 use serde_json::{Map, Value};
@@ -55,7 +55,7 @@ pub struct Filled(BTreeMap<DumpId, (MappedFiles, Findings)>);
 const FILES_TOLD: usize = 6;
 
 impl FillArgs {
-    /// Opens all evidence, and gives it the files behind mappings if they are wanted. Nobody rides along with the first pass then: what is to be seen is known only behind it.
+    /// Opens all evidence, and gives it the files behind mappings of processes (of all if none are named) if they are wanted. Nobody rides along with the first pass then: what is to be seen is known only behind it.
     ///
     /// # Errors
     /// When a root is none.
@@ -63,6 +63,7 @@ impl FillArgs {
         &self,
         session: &Session<'_>,
         evidence: &EvidenceArgs,
+        pids: &[Pid],
         make: impl FnMut() -> P,
     ) -> anyhow::Result<(Case, Vec<P>, Filled)> {
         let mut filled = Filled::default();
@@ -79,7 +80,7 @@ impl FillArgs {
         for id in chosen.into_iter().filter_map(Result::ok).flatten() {
             let (model, _) = Checkpoint::new(&case, id).model();
             let looked_at = LookedAt { case: &case, id, model: &model, context: &session.context };
-            match MappedFiles::gather(looked_at, &roots) {
+            match MappedFiles::gather(looked_at, pids, &roots) {
                 Ok((files, findings)) => {
                     files.give_to(&mut case, id);
                     filled.0.insert(id, (files, findings));

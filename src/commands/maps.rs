@@ -70,9 +70,9 @@ pub fn run(session: &Session<'_>, args: &MapsArgs) -> Outcome {
     let selection = args.selection.selection();
     let make = || WrittenZeros::new(selection.clone());
     let (case, mut rides, filled) = if args.zeros {
-        args.fill.open(session, &args.evidence, || Ride::new(make))?
+        args.fill.open(session, &args.evidence, &selection.pids, || Ride::new(make))?
     } else {
-        let (case, _, filled) = args.fill.open(session, &args.evidence, || Nobody)?;
+        let (case, _, filled) = args.fill.open(session, &args.evidence, &selection.pids, || Nobody)?;
         (case, Vec::new(), filled)
     };
     let mut all = Vec::new();

@@ -110,7 +110,8 @@ pub fn run(session: &Session<'_>, args: &StringsArgs) -> Outcome {
         most: usize::try_from(args.max_length.clamp(1, 64 << 20)).unwrap_or(usize::MAX),
     };
     let keeping = || Strings::keeping(options.clone());
-    let (case, mut rides, filled) = args.fill.open(session, &args.evidence, || Ride::new(keeping))?;
+    let (case, mut rides, filled) =
+        args.fill.open(session, &args.evidence, &options.selection.pids, || Ride::new(keeping))?;
     let chosen = session.chosen(&case, &args.evidence);
     let mut printer = Printer::new(session, args.format, &chosen, &filled)?;
     let mut gaps = Vec::new();

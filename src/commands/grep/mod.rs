@@ -161,7 +161,7 @@ pub fn run(session: &Session<'_>, args: &GrepArgs) -> Outcome {
     let search = Everywhere::new(options.clone(), classes);
     let make = || search.sink();
     let riders = || search.riders(&session.context, &make);
-    let (case, mut riders, filled) = args.fill.open(session, &evidence, riders)?;
+    let (case, mut riders, filled) = args.fill.open(session, &evidence, &options.selection.pids, riders)?;
     let mut all = Vec::new();
     for checkpoint in session.chosen(&case, &evidence) {
         let id = checkpoint.id();

@@ -31,7 +31,7 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs, selection: &Selection) ->
         let refused: Result<()> = Err(anyhow::anyhow!("bytes of memory are not written to a terminal"));
         return refused.hint("-o FILE writes them to a file; without --raw they are shown in hexadecimal");
     }
-    let (case, _, filled) = args.fill.open(session, &args.evidence, || Nobody)?;
+    let (case, _, filled) = args.fill.open(session, &args.evidence, &selection.pids, || Nobody)?;
     let chosen: Vec<Checkpoint<'_>> = session.chosen(&case, &args.evidence);
     let memories: Vec<Memory> = chosen.iter().map(|checkpoint| Memory::of(&case, checkpoint.id())).collect();
     // A dump that was given as the parent of another one is not what the question is about.

@@ -34,7 +34,8 @@ pub fn run(session: &Session<'_>, args: &MemparseArgs) -> Outcome {
         bail!("--context {} is more than {CONTEXT_MAX}", args.context);
     }
     let make = || Search::new(options.clone());
-    let (case, mut rides, filled) = args.fill.open(session, &args.evidence, || Ride::new(make))?;
+    let (case, mut rides, filled) =
+        args.fill.open(session, &args.evidence, &options.selection.pids, || Ride::new(make))?;
     let chosen = session.chosen(&case, &args.evidence);
     let several = chosen.len() > 1;
     for checkpoint in chosen {

@@ -11,7 +11,7 @@ use checkpoint_forensics::mapped_files::MappedFile;
 use checkpoint_forensics::recover::{self, Choice, NotThere, Recovered};
 use container_checkpoint::evidence::Nobody;
 use container_checkpoint::gap::Findings;
-use container_checkpoint::ids::FileId;
+use container_checkpoint::ids::{FileId, Pid};
 use serde_json::{Map, Value};
 
 use super::RecoverArgs;
@@ -30,7 +30,8 @@ use crate::session::{Outcome, Session, document};
 pub fn run(session: &Session<'_>, args: &RecoverArgs, choices: &[Choice], directory: &Path) -> Outcome {
     refuse_evidence(directory, args.evidence.names())?;
     session.end_cleanly_on_signals()?;
-    let (case, _, filled) = args.fill.open(session, &args.evidence, || Nobody)?;
+    let pids: Vec<Pid> = args.pid.iter().copied().map(Pid).collect();
+    let (case, _, filled) = args.fill.open(session, &args.evidence, &pids, || Nobody)?;
     let chosen = session.chosen(&case, &args.evidence);
     if chosen.len() > 1 && !directory.exists() {
         fs::create_dir(directory).with_context(|| format!("cannot make {}", directory.display()))?;

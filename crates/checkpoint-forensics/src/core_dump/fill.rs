@@ -8,7 +8,7 @@ use std::ops::Range;
 use container_checkpoint::error::Result;
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::gap::Findings;
-use container_checkpoint::ids::FileId;
+use container_checkpoint::ids::{FileId, Pid};
 use container_checkpoint::memory::{Backing, Beside, Piece, Place};
 use container_checkpoint::model::{File, Files, Mapping, MappingKind};
 use container_checkpoint::root_files::Root;
@@ -34,6 +34,7 @@ impl Fill {
     pub(super) fn gather<T>(
         self,
         looked_at: LookedAt<'_>,
+        pids: &[Pid],
         roots: &[Root],
         kept: Option<&mut Rider<'_, Keeper>>,
         pass: impl FnOnce(Option<Beside<'_>>) -> Result<T>,
@@ -43,7 +44,7 @@ impl Fill {
         }
         // What was kept of the first pass are ELF files; their headers are all that is wanted of them, or they are not all that is wanted.
         let kept = kept.filter(|_| self == Self::Headers);
-        MappedFiles::gather_beside(looked_at, roots, kept, pass)
+        MappedFiles::gather_beside(looked_at, pids, roots, kept, pass)
     }
 }
 

@@ -269,7 +269,7 @@ pub fn write(looked_at: LookedAt<'_>, help: Help<'_, '_>, options: &Options) -> 
     let Help { ride, kept, roots } = help;
     let make = || CoreDump::new(Options { pids, ..options.clone() }, context);
     let pass = |beside: Option<Beside<'_>>| memory::answer_beside(case, id, context, ride, make, beside);
-    let (answered, files, more) = options.fill.gather(looked_at, roots, kept, pass)?;
+    let (answered, files, more) = options.fill.gather(looked_at, &options.pids, roots, kept, pass)?;
     let mut findings = answered.findings;
     findings.extend(more);
     let (written, skipped) = answered.question.finish(model, candidates, &files)?;

@@ -61,7 +61,7 @@ pub fn stream(
     }
     let make = || Survey::new(pid, options.rules(), context);
     let pass = |beside: Option<Beside<'_>>| memory::answer_beside(case, id, context, None, make, beside);
-    let (mut surveyed, files, more) = options.fill.gather(looked_at, roots, None, pass)?;
+    let (mut surveyed, files, more) = options.fill.gather(looked_at, &[pid], roots, None, pass)?;
     surveyed.findings.extend(more);
     if surveyed.question.is_too_much() {
         return Err(Error::OutOfOrder);

@@ -15,7 +15,7 @@ use container_checkpoint::context::Context;
 use container_checkpoint::error::Result;
 use container_checkpoint::evidence::Bytes;
 use container_checkpoint::gap::Findings;
-use container_checkpoint::ids::FileId;
+use container_checkpoint::ids::{FileId, Pid};
 use container_checkpoint::memory::{Beside, GivenFile};
 use container_checkpoint::model::{Deleted, MappingKind, Model, RegularFile};
 use container_checkpoint::root_files::Root;
@@ -107,18 +107,18 @@ impl MappedFiles {
         }
     }
 
-    /// Looks for all files behind mappings of a dump's processes. Of compressed evidence this is one pass more where deleted or changed files are to be had, and of each compressed
+    /// Looks for all files behind mappings of processes: of these, or of all of the dump when none are named. Of compressed evidence this is one pass more where deleted or changed files are to be had, and of each compressed
     /// root one.
     ///
     /// # Errors
     /// When the evidence or a root can't be read again.
-    pub fn gather(looked_at: LookedAt<'_>, roots: &[Root]) -> Result<(Self, Findings)> {
+    pub fn gather(looked_at: LookedAt<'_>, pids: &[Pid], roots: &[Root]) -> Result<(Self, Findings)> {
         let LookedAt { case, id, context, .. } = looked_at;
         let pass = |beside: Option<Beside<'_>>| match beside {
             Some(beside) => case.evidence(id).pass_again(context, beside.passenger),
             None => Ok(()),
         };
-        Self::gather_beside(looked_at, roots, None, pass).map(|((), files, findings)| (files, findings))
+        Self::gather_beside(looked_at, pids, roots, None, pass).map(|((), files, findings)| (files, findings))
     }
 
     /// As [`gather`](Self::gather), for who has a question of his own to the evidence and wants one pass for both: `pass` makes it, with somebody beside if there is need. `ridden`
@@ -128,6 +128,7 @@ impl MappedFiles {
     /// What `pass` says, and when a root can't be read.
     pub fn gather_beside<T>(
         looked_at: LookedAt<'_>,
+        pids: &[Pid],
         roots: &[Root],
         ridden: Option<&mut Rider<'_, Keeper>>,
         pass: impl FnOnce(Option<Beside<'_>>) -> Result<T>,
@@ -135,7 +136,7 @@ impl MappedFiles {
         let LookedAt { case, id, model, context } = looked_at;
         let mut files = Self::default();
         let mut findings = Findings::default();
-        let mapped = mapped(model);
+        let mapped = mapped(model, pids);
         let mut wanted: BTreeMap<Key, Vec<FileId>> = BTreeMap::new();
         for (&file, regular) in &mapped {
             if let Some(key) = key(model, regular) {
@@ -219,9 +220,10 @@ impl MappedFiles {
     }
 }
 
-/// The regular files that are mapped, by their number.
-fn mapped(model: &Model) -> BTreeMap<FileId, &RegularFile> {
-    let mappings = model.processes.iter().flat_map(|process| process.mappings());
+/// The regular files that are mapped in processes, by their number.
+fn mapped<'m>(model: &'m Model, pids: &[Pid]) -> BTreeMap<FileId, &'m RegularFile> {
+    let chosen = model.processes.iter().filter(|process| pids.is_empty() || pids.contains(&process.pid));
+    let mappings = chosen.flat_map(|process| process.mappings());
     let is_file = |kind| matches!(kind, MappingKind::FilePrivate | MappingKind::FileShared);
     let files = mappings.filter(|mapping| is_file(mapping.kind)).filter_map(|mapping| mapping.file);
     files.filter_map(|file| Some((file, model.files.with_path(file)?.regular()?))).collect()

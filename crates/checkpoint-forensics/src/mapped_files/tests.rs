@@ -18,7 +18,7 @@ fn gather(archive: &str, roots: &[PathBuf]) -> (Model, MappedFiles, Findings) {
     let (model, _) = Checkpoint::new(&case, id).model();
     let roots: Vec<Root> = roots.iter().map(|root| Root::open(root, &context).unwrap()).collect();
     let looked_at = LookedAt { case: &case, id, model: &model, context: &context };
-    let (files, findings) = MappedFiles::gather(looked_at, &roots).unwrap();
+    let (files, findings) = MappedFiles::gather(looked_at, &[], &roots).unwrap();
     (model, files, findings)
 }
 
@@ -40,7 +40,7 @@ fn deleted_executables_are_found_in_their_ghost_files_and_checked() {
     let file = found(&model, &files, "/tmp/ghost-exe").unwrap();
     assert!(matches!(file.from, Origin::Ghost(_)));
     assert_eq!(&file.bytes.to_cow().unwrap()[..4], b"\x7fELF");
-    let recorded = mapped(&model).into_values().find(|file| file.path == b"/tmp/ghost-exe").unwrap();
+    let recorded = mapped(&model, &[]).into_values().find(|file| file.path == b"/tmp/ghost-exe").unwrap();
     assert_eq!(recorded.build_id.known().is_some(), file.verified == Verified::BuildId);
     assert!(found(&model, &files, "/kitchen").is_none(), "the image's own file is not in the evidence");
 }
@@ -48,7 +48,7 @@ fn deleted_executables_are_found_in_their_ghost_files_and_checked() {
 #[test]
 fn a_file_of_another_build_is_refused_by_name() {
     let (model, _, _) = gather("counter.tar.zst", &[]);
-    let tee = mapped(&model).into_values().find(|file| file.path == b"/usr/bin/tee").unwrap();
+    let tee = mapped(&model, &[]).into_values().find(|file| file.path == b"/usr/bin/tee").unwrap();
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("usr/bin")).unwrap();
     let size = *tee.size.known().unwrap() as usize;

@@ -98,7 +98,7 @@ fn memory_with_the_files_behind_it_is_what_gdb_read() {
         let id = opened.dump("images");
         let (model, context) = (opened.model(id), Context::default());
         let looked_at = opened.looked_at(id, &model, &context);
-        let (files, findings) = MappedFiles::gather(looked_at, from_ref(&root)).unwrap();
+        let (files, findings) = MappedFiles::gather(looked_at, &[], from_ref(&root)).unwrap();
         assert_eq!(findings.gaps, [], "{case}");
         files.give_to(&mut opened.case, id);
         let facts: Value = serde_json::from_slice(&opened.member(&format!("{case}/facts.json"))).unwrap();
