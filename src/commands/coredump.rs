@@ -158,6 +158,10 @@ pub fn run(session: &Session<'_>, args: &CoredumpArgs) -> Outcome {
         if let Some(both) = rides.get_mut(checkpoint.id().evidence) {
             (help.ride, help.kept) = (Some(&mut both.first), Some(&mut both.second));
         }
+        // Where not all could be kept, the evidence is read again.
+        if !room.was_enough() {
+            help.kept = None;
+        }
         let (model, mut findings) = checkpoint.model();
         let looked_at =
             LookedAt { case: &case, id: checkpoint.id(), model: &model, context: &session.context };

@@ -43,17 +43,28 @@ pub(super) type Kept = Result<Bytes, String>;
 
 /// How many bytes may still be kept, by all keepers together.
 #[derive(Clone, Debug)]
-pub struct Room(Rc<Cell<u64>>);
+pub struct Room {
+    left: Rc<Cell<u64>>,
+    was_enough: Rc<Cell<bool>>,
+}
 
 impl Room {
     /// Room for so many bytes.
     pub fn new(bytes: u64) -> Self {
-        Self(Rc::new(Cell::new(bytes)))
+        Self { left: Rc::new(Cell::new(bytes)), was_enough: Rc::new(Cell::new(true)) }
+    }
+
+    /// Whether there was room for all that came so far.
+    pub fn was_enough(&self) -> bool {
+        self.was_enough.get()
     }
 
     fn take(&self, bytes: u64) -> bool {
-        let left = self.0.get().checked_sub(bytes);
-        self.0.set(left.unwrap_or_else(|| self.0.get()));
+        let left = self.left.get().checked_sub(bytes);
+        match left {
+            Some(left) => self.left.set(left),
+            None => self.was_enough.set(false),
+        }
         left.is_some()
     }
 }

@@ -45,6 +45,23 @@ fn deleted_executables_are_found_in_their_ghost_files_and_checked() {
     assert!(found(&model, &files, "/kitchen").is_none(), "the image's own file is not in the evidence");
 }
 
+/// What did not fit into the room of a first pass is read again, and is no gap.
+#[test]
+fn what_could_not_be_kept_of_a_first_pass_is_known_not_to_be() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/kitchen.tar.zst");
+    let context = Context::default();
+    for (bytes, is_enough) in [(64 << 20, true), (100_000, false)] {
+        let room = Room::new(bytes);
+        let keep = || Keeper::any_elf(&room);
+        let classes = [Class::Files, Class::Rootfs].into_iter().collect();
+        let mut rider = Rider::new(classes, &context, &keep);
+        let mut case = Case::default();
+        case.add(Locator::parse(path.as_os_str()), &context, &mut rider);
+        assert!(case.failures.is_empty());
+        assert_eq!(room.was_enough(), is_enough);
+    }
+}
+
 #[test]
 fn a_file_of_another_build_is_refused_by_name() {
     let (model, _, _) = gather("counter.tar.zst", &[]);
