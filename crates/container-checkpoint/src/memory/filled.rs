@@ -42,19 +42,29 @@ impl Memory {
         // All tasks of a machine have one page size.
         let Some(page) = self.spaces.iter().find_map(|space| space.page_size) else { return };
         let mut shown: BTreeMap<FileId, Arc<Extents>> = BTreeMap::new();
+        let mut zeros: BTreeMap<FileId, Vec<Range<u64>>> = BTreeMap::new();
         for GivenFile { file, name, bytes: contents } in given {
             let Ok(number) = u32::try_from(self.objects.len()) else { break };
             let len = contents.len();
             let mut bytes = contents.clone();
             bytes.push_hole(len.checked_next_multiple_of(page).map_or(0, |end| end - len));
-            let place = Place::Image(ObjectId(number), 0);
-            let all = if len > 0 { vec![Extent { start: 0, len: bytes.len(), place }] } else { Vec::new() };
-            shown.insert(*file, Arc::new(Extents::new(all)));
+            let place = |start: u64| Place::Image(ObjectId(number), start);
+            let extent = |part: Range<u64>| Extent {
+                start: part.start,
+                len: part.end - part.start,
+                place: place(part.start),
+            };
+            let stored = Extents::new(pages(&bytes, page).into_iter().map(extent).collect());
+            zeros.insert(*file, stored.holes(0..bytes.len()));
+            shown.insert(*file, Arc::new(stored));
             self.ends.push(Some(bytes.len()));
             let contents = Some(FileContents { file: *file, len, bytes });
             self.objects.push(Object { ancestor: 0, image: name.clone(), packing: None, contents });
         }
+        zeros.retain(|_, zeros| !zeros.is_empty());
+        let zeros = Arc::new(zeros);
         for space in &mut self.spaces {
+            space.zeros_of_files = zeros.clone();
             let mappings = space.map.iter().flat_map(|map| &map.mappings);
             let views: Vec<View> = mappings.flat_map(|mapping| views(space, mapping, &shown)).collect();
             space.stored.show(views);
@@ -66,6 +76,19 @@ impl Memory {
         let is_it = |object: &Object| object.contents.as_ref().is_some_and(|contents| contents.file == file);
         (0..).map(ObjectId).zip(&self.objects).find_map(|(id, object)| is_it(object).then_some(id))
     }
+}
+
+/// The pages in which something is stored, ascending. A sparse file may be larger than anybody would wait for: of others it is known that they are zero.
+fn pages(bytes: &Bytes, page: u64) -> Vec<Range<u64>> {
+    let mut pages: Vec<Range<u64>> = Vec::new();
+    for part in bytes.stored_within(0..bytes.len()) {
+        let part = part.start / page * page..part.end.div_ceil(page).saturating_mul(page).min(bytes.len());
+        match pages.last_mut() {
+            Some(last) if last.end >= part.start => last.end = last.end.max(part.end),
+            _ => pages.push(part),
+        }
+    }
+    pages
 }
 
 /// What a mapping shows of a file, if it is one that a kernel can have made.
