@@ -265,7 +265,8 @@ fn a_page_that_was_written_and_is_lost_is_not_filled() {
 /// Changes an image as JSON, as crit decodes it.
 fn edit(image: &Path, change: impl FnOnce(&mut Value)) {
     let path = image.to_str().unwrap();
-    let mut document = serde_json::from_str(ran("crit", &["decode", "-i", path]).ends_with(0).text()).unwrap();
+    let mut document =
+        serde_json::from_str(ran("crit", &["decode", "-i", path]).ends_with(0).text()).unwrap();
     change(&mut document);
     let json = image.with_extension("json");
     fs::write(&json, document.to_string()).unwrap();
