@@ -222,7 +222,7 @@ fn a_root_that_is_not_there_is_an_error() {
 }
 
 /// Kitchen as a directory, to be damaged.
-fn kitchen() -> (TempDir, PathBuf) {
+pub fn kitchen() -> (TempDir, PathBuf) {
     let directory = unpacked(testdata("kitchen.tar.zst"));
     let images = directory.path().join("checkpoint");
     (directory, images)
@@ -263,7 +263,7 @@ fn a_page_that_was_written_and_is_lost_is_not_filled() {
 }
 
 /// Changes an image as JSON, as crit decodes it.
-fn edit(image: &Path, change: impl FnOnce(&mut Value)) {
+pub fn edit(image: &Path, change: impl FnOnce(&mut Value)) {
     let path = image.to_str().unwrap();
     let mut document =
         serde_json::from_str(ran("crit", &["decode", "-i", path]).ends_with(0).text()).unwrap();
@@ -275,7 +275,7 @@ fn edit(image: &Path, change: impl FnOnce(&mut Value)) {
 }
 
 /// Maps a file once more into a process: so many bytes from its beginning, read-only, as no process ever wrote to.
-fn map_again(mm: &Path, file: u64, start: u64, len: u64) {
+pub fn map_again(mm: &Path, file: u64, start: u64, len: u64) {
     edit(mm, |document| {
         let mappings = document["entries"][0]["vmas"].as_array_mut().unwrap();
         let mut mapping = mappings.iter().find(|mapping| mapping["shmid"] == file).unwrap().clone();
@@ -286,7 +286,7 @@ fn map_again(mm: &Path, file: u64, start: u64, len: u64) {
 }
 
 /// The number in the table of files of a path.
-fn edit_file(images: &Path, path: &str, change: impl FnOnce(&mut Value)) -> u64 {
+pub fn edit_file(images: &Path, path: &str, change: impl FnOnce(&mut Value)) -> u64 {
     let mut id = 0;
     edit(&images.join("files.img"), |document| {
         let mut files = document["entries"].as_array_mut().unwrap().iter_mut();
@@ -349,4 +349,19 @@ fn pages_that_were_written_come_before_those_of_another_mapping_of_the_file() {
     let id = edit_file(&images, "/kitchen", |_| ());
     map_again(&images.join("mm-1.img"), id, 0x1000_0000, 0xf3000);
     assert!(recovered("twice") == once);
+}
+
+#[test]
+fn a_ghost_file_that_cannot_be_read_is_a_gap() {
+    let (directory, images) = kitchen();
+    let path = images.join("ghost-file-8.img");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..20]).unwrap();
+    let ran = ran("maps", &["-p", "40", "--fill", "all", directory.path().to_str().unwrap()]);
+    assert_eq!(ran.status, 3, "{}", ran.told());
+    assert!(
+        ran.stderr.contains("gap: a mapped file") && ran.stderr.contains("ghost-file-8.img"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -14,13 +14,14 @@ use super::{Options, Written};
 /// Where no file is: gdb would take this machine's files for the container's.
 const NO_ROOT: &str = "/nonexistent";
 
-/// Writes the script for a core.
+/// Writes the script for a core. `is_another` says that what was found at the executable's path is not what ran.
 pub(super) fn write(
     out: &mut dyn Write,
     subject: &Subject<'_>,
     model: &Model,
     options: &Options,
     written: &Written,
+    is_another: bool,
 ) -> io::Result<()> {
     let executable = model.files.path(subject.map.executable).unwrap_or_default();
     let command = subject.process.command.known().map_or(&[][..], Vec::as_slice);
@@ -45,7 +46,8 @@ pub(super) fn write(
     if !named.is_empty() {
         writeln!(out, "set solib-search-path {}", named.join(":"))?;
     }
-    let file = written.executable.clone().or_else(|| options.in_root(model, subject.map.executable));
+    let in_root = || options.in_root(model, subject.map.executable);
+    let file = written.executable.clone().or_else(|| in_root().filter(|_| !is_another));
     match file.map(|file| absolute(&file)) {
         Some(file) => match plain(&file) {
             Some(file) => writeln!(out, "file {file}")?,
@@ -55,6 +57,7 @@ pub(super) fn write(
                 shown(file.as_os_str().as_bytes())
             )?,
         },
+        None if is_another => writeln!(out, "# The executable that was found is another one: file PATH")?,
         None => writeln!(out, "# The executable is neither in the evidence nor in a given root: file PATH")?,
     }
     writeln!(out, "core-file {}", absolute(&written.path).display())?;
