@@ -78,13 +78,26 @@ impl Memory {
     }
 }
 
-/// The pages in which something is stored, ascending. A sparse file may be larger than anybody would wait for: of others it is known that they are zero.
+/// Holes smaller than this are read with what is around them, in bytes.
+const HOLE_MIN: u64 = 1 << 20;
+/// So many holes are told apart: each is one in every mapping of the file.
+const HOLES_MAX: usize = 1024;
+
+/// The pages that have to be read, ascending. A sparse file may be larger than anybody would wait for: of its largest holes it is known that they are zero.
 fn pages(bytes: &Bytes, page: u64) -> Vec<Range<u64>> {
+    let around = |part: Range<u64>| {
+        let end = part.end.checked_next_multiple_of(page).unwrap_or(u64::MAX);
+        part.start / page * page..end.min(bytes.len())
+    };
+    let stored: Vec<Range<u64>> = bytes.stored_within(0..bytes.len()).into_iter().map(around).collect();
+    let mut holes: Vec<u64> =
+        stored.windows(2).map(|pair| pair[1].start.saturating_sub(pair[0].end)).collect();
+    holes.sort_unstable_by(|a, b| b.cmp(a));
+    let least = holes.get(HOLES_MAX).map_or(HOLE_MIN, |size| HOLE_MIN.max(size + 1));
     let mut pages: Vec<Range<u64>> = Vec::new();
-    for part in bytes.stored_within(0..bytes.len()) {
-        let part = part.start / page * page..part.end.div_ceil(page).saturating_mul(page).min(bytes.len());
+    for part in stored {
         match pages.last_mut() {
-            Some(last) if last.end >= part.start => last.end = last.end.max(part.end),
+            Some(last) if part.start < last.end.saturating_add(least) => last.end = last.end.max(part.end),
             _ => pages.push(part),
         }
     }
@@ -103,4 +116,43 @@ fn views(space: &AddressSpace, mapping: &Mapping, shown: &BTreeMap<FileId, Arc<E
         View { range, object: object.clone(), from }
     };
     space.sees_file(mapping).into_iter().map(view).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sparse(parts: impl IntoIterator<Item = (u64, u64)>) -> Bytes {
+        let source: Arc<dyn crate::evidence::ReadAt> = Arc::new(vec![b'x'; 10_000]);
+        let mut bytes = Bytes::default();
+        for (hole, len) in parts {
+            bytes.push_hole(hole);
+            bytes.append(Bytes::new(source.clone()).slice(0..len));
+        }
+        bytes
+    }
+
+    #[test]
+    fn large_holes_are_left_out_page_by_page() {
+        const MIB: u64 = 1 << 20;
+        assert_eq!(pages(&sparse([(0, 10_000)]), 4096), [0..10_000; 1]);
+        assert_eq!(pages(&sparse([(5000, 1), (MIB, 1)]), 4096), [4096..5002 + MIB; 1]);
+        let far = sparse([(5000, 1), (2 * MIB, 1), (MIB, 0), (3 * MIB, 0)]);
+        let second = 5001 + 2 * MIB;
+        assert_eq!(pages(&far, 4096), [4096..8192, second / 4096 * 4096..second.next_multiple_of(4096)]);
+        assert_eq!(pages(&sparse([(MIB, 0)]), 4096), []);
+        assert_eq!(pages(&Bytes::default(), 4096), []);
+        let last = u64::MAX - 2;
+        assert_eq!(pages(&sparse([(last, 1)]), 4096), [last / 4096 * 4096..last + 1; 1]);
+    }
+
+    #[test]
+    fn of_many_holes_the_largest_are_left_out() {
+        let parts = (0..5000).map(|number| ((2 << 20) + if number % 5 == 1 { 8 << 20 } else { 0 }, 1));
+        let bytes = sparse(parts);
+        let pages = pages(&bytes, 4096);
+        assert_eq!(pages.len(), 1001);
+        let read: u64 = pages.iter().map(|part| part.end - part.start).sum();
+        assert!(read < 4 * 1001 * (3 << 20), "{read} of {}", bytes.len());
+    }
 }
