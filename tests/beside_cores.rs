@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::filling::{edit, edit_file, kitchen, map_again};
-use crate::support::program::{Ran, coldcase};
+use crate::support::program::{Ran, coldcase, coldcase_filing};
 use crate::support::tar_bytes::Tar;
 
 /// An ELF file with nothing but a build id, of eight bytes that are all the same.
@@ -164,4 +164,23 @@ fn nothing_is_left_behind_when_cores_cannot_be_written() {
     assert_eq!(ran.status, 2, "{}", ran.told());
     let left: Vec<_> = fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["core.1"]);
+}
+
+#[test]
+fn an_executable_that_is_larger_than_a_file_can_be_is_told() {
+    let (evidence, images) = with_changed(&[("kitchen", 7)]);
+    edit_file(&images, "/kitchen", |file| record(file, 7));
+    let program = vec![b'x'; 4 << 20];
+    let mut large = elf(7);
+    large.extend(&program);
+    edit_file(&images, "/kitchen", |file| file["size"] = large.len().into());
+    let changed = Tar::default().file("kitchen", &large);
+    fs::write(evidence.path().join("rootfs-diff.tar"), changed.finish()).unwrap();
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("cores");
+    let (evidence, path) = (evidence.path().to_str().unwrap(), out.to_str().unwrap());
+    coldcase_filing(2 << 20, &["coredump", "-p", "1", "-o", path, evidence]).run().ends_with(0);
+    let script = fs::read_to_string(out.join("core.1.gdb")).unwrap();
+    assert!(!out.join("core.1.exe").exists());
+    assert!(script.contains("# The executable was found and is larger than a file can be here"), "{script}");
 }

@@ -281,10 +281,9 @@ impl Core {
             .collect::<Result<_, _>>()?;
         outputs
             .write(self.beside[0], 0, |out| record::write(out, subject, model, layout, &written, files))?;
-        let is_another = files.has_refused(subject.map.executable);
-        outputs.write(self.beside[1], 0, |out| {
-            debugger::write(out, subject, model, options, &written, is_another)
-        })?;
+        let lack = debugger::Lack::of(model, files, subject.map.executable);
+        outputs
+            .write(self.beside[1], 0, |out| debugger::write(out, subject, model, options, &written, lack))?;
         Ok(written)
     }
 }
