@@ -236,7 +236,7 @@ fn only_files_of_chosen_processes_are_looked_for() {
 }
 
 /// Kitchen as a directory, to be damaged.
-fn kitchen() -> (TempDir, PathBuf) {
+pub fn kitchen() -> (TempDir, PathBuf) {
     let directory = unpacked(testdata("kitchen.tar.zst"));
     let images = directory.path().join("checkpoint");
     (directory, images)
@@ -274,4 +274,108 @@ fn a_page_that_was_written_and_is_lost_is_not_filled() {
     let ran = coldcase(&arguments).raw().run();
     assert_eq!(ran.status, 3, "{}", ran.told());
     assert!(ran.stdout == ghost[..PAGE], "{} bytes", ran.stdout.len());
+}
+
+/// Changes an image as JSON, as crit decodes it.
+pub fn edit(image: &Path, change: impl FnOnce(&mut Value)) {
+    let path = image.to_str().unwrap();
+    let mut document =
+        serde_json::from_str(ran("crit", &["decode", "-i", path]).ends_with(0).text()).unwrap();
+    change(&mut document);
+    let json = image.with_extension("json");
+    fs::write(&json, document.to_string()).unwrap();
+    ran("crit", &["encode", "-i", json.to_str().unwrap(), "-o", path]).ends_with(0);
+    fs::remove_file(json).unwrap();
+}
+
+/// Maps a file once more into a process: so many bytes from its beginning, read-only, as no process ever wrote to.
+pub fn map_again(mm: &Path, file: u64, start: u64, len: u64) {
+    edit(mm, |document| {
+        let mappings = document["entries"][0]["vmas"].as_array_mut().unwrap();
+        let mut mapping = mappings.iter().find(|mapping| mapping["shmid"] == file).unwrap().clone();
+        (mapping["start"], mapping["end"], mapping["pgoff"]) = (start.into(), (start + len).into(), 0.into());
+        let behind = mappings.iter().position(|mapping| mapping["start"].as_u64() > Some(start)).unwrap();
+        mappings.insert(behind, mapping);
+    });
+}
+
+/// The number in the table of files of a path.
+pub fn edit_file(images: &Path, path: &str, change: impl FnOnce(&mut Value)) -> u64 {
+    let mut id = 0;
+    edit(&images.join("files.img"), |document| {
+        let mut files = document["entries"].as_array_mut().unwrap().iter_mut();
+        let file = files.find(|file| file["reg"]["name"] == path).unwrap();
+        id = file["id"].as_u64().unwrap();
+        change(&mut file["reg"]);
+    });
+    id
+}
+
+#[test]
+fn holes_of_files_are_zeros_that_nobody_has_to_read() {
+    const LEN: u64 = 1 << 40;
+    const TEXT: &str = "far out in a sparse file";
+    const AT: u64 = 0x70_0000_1234;
+    const START: u64 = 0x1000_0000_0000;
+    let (directory, images) = kitchen();
+    let id = edit_file(&images, "/kitchen", |file| {
+        file["size"] = LEN.into();
+        file.as_object_mut().unwrap().remove("build_id");
+    });
+    map_again(&images.join("mm-1.img"), id, START, LEN);
+    let root = TempDir::new().unwrap();
+    let file = fs::File::create(root.path().join("kitchen")).unwrap();
+    file.set_len(LEN).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, TEXT.as_bytes(), AT).unwrap();
+    let (evidence, root) = (directory.path().to_str().unwrap(), root.path().to_str().unwrap());
+
+    let arguments = ["-p", "1", "--rootfs", root, "--format", "json", evidence];
+    let sources = mapping(&ran("maps", &arguments).ends_with(0).document(), "0x0000100000000000");
+    assert_eq!(sources["sources"], serde_json::json!({ "filled": PAGE, "zero": LEN - PAGE as u64 }));
+    let arguments = ["-F", TEXT, "-p", "1", "--rootfs", root, "--format", "jsonl", evidence];
+    let records = ran("grep", &arguments).ends_with(0).records();
+    let [found] = records.of("match").try_into().unwrap();
+    assert_eq!(found["address"], format!("{:#018x}", START + AT));
+    assert_eq!(found["object"]["offset"], AT);
+    let strings = ran("strings", &["-p", "1", "-n", "8", "--rootfs", root, evidence]).ends_with(0);
+    assert_eq!(strings.text().matches(TEXT).count(), 1);
+    let range = format!("{:x}-{:x}", START + AT - 4, START + AT + 3);
+    let arguments = ["memparse", "--raw", "-p", "1", "--range", &range, "--rootfs", root, evidence];
+    assert_eq!(coldcase(&arguments).raw().run().stdout, b"\0\0\0\0far");
+    let cores = TempDir::new().unwrap();
+    let out = cores.path().join("out");
+    let arguments = ["-p", "1", "--fill", "all", "--rootfs", root, "-o", out.to_str().unwrap(), evidence];
+    ran("coredump", &arguments).ends_with(0);
+}
+
+#[test]
+fn pages_that_were_written_come_before_those_of_another_mapping_of_the_file() {
+    let (directory, images) = kitchen();
+    let evidence = directory.path().to_str().unwrap();
+    let written = TempDir::new().unwrap();
+    let recovered = |name: &str| {
+        let out = written.path().join(name);
+        ran("recover", &["--exe", "-p", "1", "-o", out.to_str().unwrap(), evidence]);
+        fs::read(fs::read_dir(&out).unwrap().next().unwrap().unwrap().path()).unwrap()
+    };
+    let once = recovered("once");
+    assert!(once.iter().any(|byte| *byte != 0));
+    let id = edit_file(&images, "/kitchen", |_| ());
+    map_again(&images.join("mm-1.img"), id, 0x1000_0000, 0xf3000);
+    assert!(recovered("twice") == once);
+}
+
+#[test]
+fn a_ghost_file_that_cannot_be_read_is_a_gap() {
+    let (directory, images) = kitchen();
+    let path = images.join("ghost-file-8.img");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..20]).unwrap();
+    let ran = ran("maps", &["-p", "40", "--fill", "all", directory.path().to_str().unwrap()]);
+    assert_eq!(ran.status, 3, "{}", ran.told());
+    assert!(
+        ran.stderr.contains("gap: a mapped file") && ran.stderr.contains("ghost-file-8.img"),
+        "{}",
+        ran.stderr
+    );
 }

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout)]
 
 mod aarch64;
+mod beside_cores;
 mod coredump;
 mod crit;
 mod crit_images;

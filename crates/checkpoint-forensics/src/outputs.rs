@@ -48,6 +48,18 @@ pub(crate) struct Outputs {
     outputs: Vec<Output>,
     /// Those that are open, in the order in which they were opened.
     open: VecDeque<usize>,
+    /// Directories that were made for them: those that stay empty go with them.
+    made: Vec<PathBuf>,
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        self.outputs.clear();
+        for directory in self.made.iter().rev() {
+            // One that is not empty stays.
+            let _ = fs::remove_dir(directory);
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -63,13 +75,14 @@ impl Outputs {
     /// Begins a file (mode 0600) that is to become `path`, of `len` zeros; the directory is made if there is none. Returns its number.
     pub(crate) fn add(&mut self, path: PathBuf, len: u64) -> Result<usize, Error> {
         let number = self.outputs.len();
-        let make = || {
+        let mut make = || {
             let directory =
                 path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             // Only the directory that was asked for is made, none above it: a typing error must not leave a trail.
             match fs::create_dir(directory) {
+                Ok(()) => self.made.push(directory.to_owned()),
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
+                Err(_) => {}
             }
             let file = tempfile::Builder::new().prefix(".incomplete-").tempfile_in(directory)?;
             file.as_file().set_len(len)?;
@@ -118,8 +131,9 @@ impl Outputs {
     }
 
     /// Gives the files that `keep` chooses their names; the others are removed. Without `replace`, a file of that name is an error.
-    pub(crate) fn persist(self, replace: bool, keep: impl Fn(usize) -> bool) -> Result<(), Error> {
-        let kept = self.outputs.into_iter().enumerate().filter(|(number, _)| keep(*number));
+    pub(crate) fn persist(mut self, replace: bool, keep: impl Fn(usize) -> bool) -> Result<(), Error> {
+        let kept =
+            std::mem::take(&mut self.outputs).into_iter().enumerate().filter(|(number, _)| keep(*number));
         for (_, Output { path, temporary, .. }) in kept {
             let done = if replace { temporary.persist(&path) } else { temporary.persist_noclobber(&path) };
             done.map_err(|error| match error.error.kind() {

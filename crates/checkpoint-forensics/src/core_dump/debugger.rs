@@ -6,21 +6,59 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use container_checkpoint::ids::FileId;
 use container_checkpoint::model::Model;
 
 use super::subject::Subject;
 use super::{Options, Written};
+use crate::mapped_files::MappedFiles;
 
 /// Where no file is: gdb would take this machine's files for the container's.
 const NO_ROOT: &str = "/nonexistent";
 
-/// Writes the script for a core.
+/// Why a core has no executable beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    /// It was not found.
+    NotFound,
+    /// What was found at its path is not what ran.
+    IsAnother,
+    /// It was found, and is larger than a file can be here.
+    TooLarge,
+    /// It is a memory file of which the evidence lacks something.
+    NotWhole,
+}
+
+impl Lack {
+    pub(super) fn of(model: &Model, files: &MappedFiles, executable: FileId) -> Self {
+        match model.files.get(executable).is_some_and(|file| file.memfd().is_some()) {
+            true => Self::NotWhole,
+            false if files.get(executable).is_some() => Self::TooLarge,
+            false if files.has_refused(executable) => Self::IsAnother,
+            false => Self::NotFound,
+        }
+    }
+
+    fn why(self) -> &'static str {
+        match self {
+            Self::NotFound => "is neither in the evidence nor in a given root",
+            Self::IsAnother => "that was found is another one",
+            Self::TooLarge => "was found and is larger than a file can be here",
+            Self::NotWhole => {
+                "is a memory file that the evidence does not hold whole, or larger than a file can be here"
+            }
+        }
+    }
+}
+
+/// Writes the script for a core. `lack` says why there is no executable, if there is none.
 pub(super) fn write(
     out: &mut dyn Write,
     subject: &Subject<'_>,
     model: &Model,
     options: &Options,
     written: &Written,
+    lack: Lack,
 ) -> io::Result<()> {
     let executable = model.files.path(subject.map.executable).unwrap_or_default();
     let command = subject.process.command.known().map_or(&[][..], Vec::as_slice);
@@ -45,7 +83,8 @@ pub(super) fn write(
     if !named.is_empty() {
         writeln!(out, "set solib-search-path {}", named.join(":"))?;
     }
-    let file = written.executable.clone().or_else(|| options.in_root(model, subject.map.executable));
+    let in_root = || options.in_root(model, subject.map.executable);
+    let file = written.executable.clone().or_else(|| in_root().filter(|_| lack != Lack::IsAnother));
     match file.map(|file| absolute(&file)) {
         Some(file) => match plain(&file) {
             Some(file) => writeln!(out, "file {file}")?,
@@ -55,7 +94,7 @@ pub(super) fn write(
                 shown(file.as_os_str().as_bytes())
             )?,
         },
-        None => writeln!(out, "# The executable is neither in the evidence nor in a given root: file PATH")?,
+        None => writeln!(out, "# The executable {}: file PATH", lack.why())?,
     }
     writeln!(out, "core-file {}", absolute(&written.path).display())?;
     // Names of threads have no place in a core.

@@ -1,10 +1,11 @@
 //! `core.PID.exe` and `core.PID.libs/`: the executable and the libraries of a process, for debuggers, where these can't take them from a directory: deleted and changed files, memory files, files of an
 //! image or archive that the analyst gave.
 //!
-//! Each is written once for all processes that run from it, if all of it is there.
+//! What a directory that the analyst gave has is taken from there, unless the container changed it. Each file is written once for all processes that run from it, if all of it is there;
+//! a library once more where it would stand beside one that has a name of the process's own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use container_checkpoint::ids::{FileId, Pid};
@@ -22,8 +23,10 @@ use crate::outputs::Outputs;
 pub(super) struct Programs {
     /// Executables that are memory files.
     in_memory: BTreeMap<SharedObjectId, InMemory>,
-    /// What was written of files: as an executable, and as a library.
-    written: BTreeMap<(Origin, Role), Written>,
+    /// What was written of files, as an executable and as a library: of some, several copies.
+    written: BTreeMap<(Origin, Role), Vec<Written>>,
+    /// By directory of libraries: the names in it, and where each is from.
+    directories: BTreeMap<PathBuf, BTreeMap<String, Origin>>,
     /// The number of the first want of memory files.
     first_want: usize,
     /// By want: the object, and the offset of the first byte in it.
@@ -127,7 +130,9 @@ impl Programs {
         let (pid, mut beside) = (subject.process.pid, Beside::default());
         let executable = subject.map.executable;
         let in_memory = model.files.get(executable).and_then(|file| file.memfd()?.inode.known());
-        let found = files.get(executable).filter(|_| options.in_root(model, executable).is_none());
+        // What the container made of a file of its image is what ran, and a root may be that of another image.
+        let stands_in_root = !files.has_refused(executable) && options.in_root(model, executable).is_some();
+        let found = files.get(executable).filter(|found| is_of_evidence(found) || !stands_in_root);
         let written = match (in_memory, found) {
             (Some(inode), _) => {
                 let whole =
@@ -140,32 +145,71 @@ impl Programs {
                     None => None,
                 }
             }
-            (None, Some(found)) => {
-                self.once(found, Role::Executable, options.executable(pid), outputs, cancel)?
-            }
+            (None, Some(found)) => match self.written.get(&(found.from.clone(), Role::Executable)) {
+                Some(copies) => copies.first().cloned(),
+                None => self.copy(found, Role::Executable, options.executable(pid), outputs, cancel)?,
+            },
             (None, None) => None,
         };
         if let Some(Written { output, path }) = written {
             beside.executable = Some(path);
             beside.outputs.push(output);
         }
-        let (mut seen, mut names) = (BTreeSet::from([executable]), BTreeSet::new());
-        let mapped = subject.map.mappings.iter().filter_map(|mapping| mapping.file);
-        for file in mapped.filter(|file| seen.insert(*file)) {
-            let Some(found) = files.get(file).filter(|found| is_library(found, options)) else { continue };
-            // Of two libraries of one name a debugger finds the first.
-            let name = name(model, file, found).filter(|name| names.insert(name.clone()));
-            let Some(path) = name.map(|name| options.libraries(pid).join(name)) else { continue };
-            if let Some(Written { output, path }) = self.once(found, Role::Library, path, outputs, cancel)? {
-                beside.libraries.extend(path.parent().map(Path::to_owned));
-                beside.outputs.push(output);
-            }
-        }
+        self.write_libraries(subject, model, files, options, &mut beside, (outputs, cancel))?;
         Ok(beside)
     }
 
-    /// Writes a file, if it was not written yet.
-    fn once(
+    fn write_libraries(
+        &mut self,
+        subject: &Subject<'_>,
+        model: &Model,
+        files: &MappedFiles,
+        options: &Options,
+        beside: &mut Beside,
+        (outputs, cancel): (&mut Outputs, &AtomicBool),
+    ) -> Result<(), Error> {
+        // Of two libraries of one name a debugger finds the first.
+        let mut names: BTreeMap<String, Option<&MappedFile>> = BTreeMap::new();
+        let mut seen = BTreeSet::from([subject.map.executable]);
+        let mapped = subject.map.mappings.iter().filter_map(|mapping| mapping.file);
+        for file in mapped.filter(|file| seen.insert(*file)) {
+            let found = files.get(file);
+            if let Some(name) = name(model, file, found) {
+                names.entry(name).or_insert(found);
+            }
+        }
+        let own = options.libraries(subject.process.pid);
+        for (name, found) in &names {
+            let Some(found) = found.filter(|found| is_library(found, options)) else { continue };
+            // In another process's directory there may be a file of the name of one of this process's, and another one.
+            let directories = &self.directories;
+            let fits = |copy: &Written| {
+                let there = copy.path.parent().and_then(|directory| directories.get(directory));
+                there.into_iter().flatten().all(|(name, from)| {
+                    names.get(name).is_none_or(|own| own.is_some_and(|own| own.from == *from))
+                })
+            };
+            let key = (found.from.clone(), Role::Library);
+            // Of many copies two are looked at.
+            let copies = self.written.get(&key).map_or(&[][..], Vec::as_slice);
+            let fitting = copies.first().into_iter().chain(copies.last()).find(|copy| fits(copy)).cloned();
+            let written = match fitting {
+                Some(written) => Some(written),
+                None => self.copy(found, Role::Library, own.join(name), outputs, cancel)?,
+            };
+            if let Some(Written { output, path }) = written {
+                let directory = path.parent().unwrap_or(&own).to_owned();
+                let there = self.directories.entry(directory.clone()).or_default();
+                there.insert(name.clone(), found.from.clone());
+                beside.libraries.insert(directory);
+                beside.outputs.push(output);
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file.
+    fn copy(
         &mut self,
         found: &MappedFile,
         role: Role,
@@ -173,16 +217,11 @@ impl Programs {
         outputs: &mut Outputs,
         cancel: &AtomicBool,
     ) -> Result<Option<Written>, Error> {
-        let key = (found.from.clone(), role);
-        if !self.written.contains_key(&key) {
-            let len = found.bytes.len();
-            let Some(written) = begin(outputs, path, len)? else { return Ok(None) };
-            write_file(outputs, written.output, 0, (&found.bytes, 0..len), cancel, || {
-                found.from.to_string()
-            })?;
-            self.written.insert(key.clone(), written);
-        }
-        Ok(self.written.get(&key).cloned())
+        let len = found.bytes.len();
+        let Some(written) = begin(outputs, path, len)? else { return Ok(None) };
+        write_file(outputs, written.output, 0, (&found.bytes, 0..len), cancel, || found.from.to_string())?;
+        self.written.entry((found.from.clone(), role)).or_default().push(written.clone());
+        Ok(Some(written))
     }
 }
 
@@ -195,17 +234,21 @@ fn begin(outputs: &mut Outputs, path: PathBuf, len: u64) -> Result<Option<Writte
     }
 }
 
-/// Whether it is an ELF file that a debugger can't take from the analyst's root: one of the evidence, or one of a root that is no directory.
-fn is_library(found: &MappedFile, options: &Options) -> bool {
-    let is_in_directory = options.root.is_some() && matches!(found.from, Origin::Root(..));
-    !is_in_directory && build_id(&found.bytes).is_some()
+/// Whether it is of the evidence, and not of a root that the analyst gave.
+fn is_of_evidence(found: &MappedFile) -> bool {
+    matches!(found.from, Origin::Ghost(_) | Origin::Changes(_))
 }
 
-/// The name under which debuggers look for a library: that by which it is loaded. `None` where that is no plain name.
-fn name(model: &Model, file: FileId, found: &MappedFile) -> Option<String> {
+/// Whether it is an ELF file that a debugger can't take from a directory: one of the evidence, or one of a root that is none.
+fn is_library(found: &MappedFile, options: &Options) -> bool {
+    (is_of_evidence(found) || options.root.is_none()) && build_id(&found.bytes).is_some()
+}
+
+/// What debuggers look for: what a library calls itself, else the last part of its path. `None` where that is no plain name.
+fn name(model: &Model, file: FileId, found: Option<&MappedFile>) -> Option<String> {
     let path = &model.files.with_path(file)?.regular()?.path;
-    let name = soname(&found.bytes).unwrap_or_else(|| path.clone());
-    let name = str::from_utf8(&name).ok()?.rsplit('/').next()?;
+    let own = found.and_then(|found| soname(&found.bytes));
+    let name = str::from_utf8(own.as_ref().unwrap_or(path)).ok()?.rsplit('/').next()?;
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-+".contains(&byte);
     let is_name = !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_plain);
     is_name.then(|| name.to_owned())

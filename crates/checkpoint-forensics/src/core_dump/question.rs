@@ -205,23 +205,29 @@ pub(super) fn write_bytes(
     Ok(())
 }
 
-/// Writes a range of a file to an offset of an output; `from` says which file it is, for messages.
+/// Writes a range of a file to an offset of an output where nothing was written yet; `from` says which file it is, for messages.
 pub(super) fn write_file(
     outputs: &mut Outputs,
     output: usize,
-    mut at: u64,
+    at: u64,
     (file, range): (&Bytes, Range<u64>),
     cancel: &AtomicBool,
     from: impl Fn() -> String,
 ) -> Result<(), Error> {
-    let mut result = Ok(());
-    let read = file.visit(range, &mut |bytes| {
-        result = write_bytes(outputs, output, at, bytes, cancel);
-        at += bytes.len() as u64;
-        if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    });
-    result?;
-    read.map_err(|source| Error::File { from: from(), source })
+    let start = range.start;
+    // A hole may be larger than anybody would wait for.
+    for part in file.stored_within(range) {
+        let mut at = at + (part.start - start);
+        let mut result = Ok(());
+        let read = file.visit(part, &mut |bytes| {
+            result = write_bytes(outputs, output, at, bytes, cancel);
+            at += bytes.len() as u64;
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        result?;
+        read.map_err(|source| Error::File { from: from(), source })?;
+    }
+    Ok(())
 }
 
 impl Core {
@@ -275,7 +281,9 @@ impl Core {
             .collect::<Result<_, _>>()?;
         outputs
             .write(self.beside[0], 0, |out| record::write(out, subject, model, layout, &written, files))?;
-        outputs.write(self.beside[1], 0, |out| debugger::write(out, subject, model, options, &written))?;
+        let lack = debugger::Lack::of(model, files, subject.map.executable);
+        outputs
+            .write(self.beside[1], 0, |out| debugger::write(out, subject, model, options, &written, lack))?;
         Ok(written)
     }
 }

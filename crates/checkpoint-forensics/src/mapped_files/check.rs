@@ -1,8 +1,10 @@
 //! Whether a file is the one that was mapped.
 
+use std::cell::Cell;
 use std::fmt::Write as _;
+use std::ops::Range;
 
-use container_checkpoint::evidence::Bytes;
+use container_checkpoint::evidence::{Bytes, BytesReader};
 use container_checkpoint::model::RegularFile;
 use object::elf::DT_SONAME;
 use object::read::elf::{ElfFile, FileHeader};
@@ -39,17 +41,19 @@ impl Verified {
     }
 }
 
-/// The build id of an ELF file; `None` when it has none, or is no such file.
+/// So much is read of a file for its build id, in bytes: headers of segments and sections, and notes.
+const READ_MAX: u64 = 16 << 20;
+
+/// The build id of an ELF file; `None` when it has none, or is no such file, or only a file that no linker makes.
 pub fn build_id(bytes: &Bytes) -> Option<Vec<u8>> {
-    // Reads what it looks at, whatever the length.
-    let read = ReadCache::new(bytes.reader());
+    let read = Bounded::new(bytes);
     let file = object::File::parse(&read).ok()?;
     file.build_id().ok()?.map(<[u8]>::to_vec)
 }
 
 /// What an ELF library calls itself (`DT_SONAME`), which is what others look for; `None` when it says nothing, or is no such file.
 pub fn soname(bytes: &Bytes) -> Option<Vec<u8>> {
-    let read = ReadCache::new(bytes.reader());
+    let read = Bounded::new(bytes);
     match object::File::parse(&read).ok()? {
         object::File::Elf32(file) => soname_of(&file),
         object::File::Elf64(file) => soname_of(&file),
@@ -61,6 +65,33 @@ fn soname_of<'d, Elf: FileHeader, R: ReadRef<'d>>(file: &ElfFile<'d, Elf, R>) ->
     let table = file.elf_dynamic_table().ok()?;
     let entry = table.iter().find(|entry| entry.tag == DT_SONAME)?;
     Some(table.string(entry).ok()?.to_vec())
+}
+
+/// Reads no more than some bytes: what is read is kept, and headers may ask for all of a file, whose holes take no bytes in the evidence.
+struct Bounded<'b> {
+    cache: ReadCache<BytesReader<'b>>,
+    left: Cell<u64>,
+}
+
+impl<'b> Bounded<'b> {
+    fn new(bytes: &'b Bytes) -> Self {
+        Self { cache: ReadCache::new(bytes.reader()), left: Cell::new(READ_MAX) }
+    }
+}
+
+impl<'a, 'b: 'a> ReadRef<'a> for &'a Bounded<'b> {
+    fn len(self) -> Result<u64, ()> {
+        self.cache.len()
+    }
+
+    fn read_bytes_at(self, offset: u64, size: u64) -> Result<&'a [u8], ()> {
+        self.left.set(self.left.get().checked_sub(size).ok_or(())?);
+        self.cache.read_bytes_at(offset, size)
+    }
+
+    fn read_bytes_at_until(self, range: Range<u64>, delimiter: u8) -> Result<&'a [u8], ()> {
+        self.cache.read_bytes_at_until(range, delimiter)
+    }
 }
 
 /// What a file shows, against what CRIU recorded of the one that was mapped; why it is not that one.
@@ -86,4 +117,52 @@ fn hex(bytes: &[u8]) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    /// A 64-bit ELF file with one segment of notes, which begins behind the headers and has so many bytes.
+    fn elf(notes: u64) -> Vec<u8> {
+        let mut bytes = b"\x7fELF\x02\x01\x01".to_vec();
+        bytes.resize(16, 0);
+        let halves =
+            |numbers: &[u16]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>();
+        let longs =
+            |numbers: &[u64]| numbers.iter().flat_map(|number| number.to_le_bytes()).collect::<Vec<_>>();
+        bytes.extend(halves(&[2, 62, 1, 0]));
+        bytes.extend(longs(&[0x40_0000, 64, 0]));
+        bytes.extend(halves(&[0, 0, 64, 56, 1, 0, 0, 0]));
+        bytes.extend(halves(&[4, 0, 4, 0]));
+        bytes.extend(longs(&[120, 0, 0, notes, notes, 4]));
+        bytes
+    }
+
+    fn peak_kib() -> u64 {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn build_ids_are_found_in_notes() {
+        let mut bytes = elf(24);
+        bytes.extend([4u32, 8, 3].iter().flat_map(|number| number.to_le_bytes()));
+        bytes.extend(b"GNU\0\x01\x02\x03\x04\x05\x06\x07\x08");
+        assert_eq!(build_id(&Bytes::new(Arc::new(bytes))), Some((1..=8).collect()));
+    }
+
+    #[test]
+    fn notes_as_large_as_a_hole_take_no_memory() {
+        const HOLE: u64 = 2 << 30;
+        let mut bytes = Bytes::new(Arc::new(elf(HOLE)));
+        bytes.push_hole(HOLE);
+        let before = peak_kib();
+        assert_eq!(build_id(&bytes), None);
+        let more = peak_kib() - before;
+        assert!(more < 256 << 10, "{more} KiB");
+    }
 }

@@ -89,6 +89,11 @@ impl MappedFiles {
         self.found.get(&file)
     }
 
+    /// Whether something was found in a file's place that is not it.
+    pub fn has_refused(&self, file: FileId) -> bool {
+        self.refused.iter().any(|refused| refused.file == file)
+    }
+
     /// Where a file's contents are from, for messages.
     pub fn origin_of(&self, file: FileId) -> String {
         self.get(file).map_or_else(String::new, |found| found.from.to_string())
@@ -149,6 +154,7 @@ impl MappedFiles {
         let has = |is_ghost: bool| keys.iter().any(|key| matches!(key, Key::Ghost(_)) == is_ghost);
         let classes = [has(true).then_some(Class::Files), has(false).then_some(Class::Rootfs)];
         let classes: Classes = classes.into_iter().flatten().collect();
+        let rode = ridden.is_some();
         let mut kept = Vec::new();
         let answer = {
             // What rode along has been shown these already.
@@ -159,6 +165,16 @@ impl MappedFiles {
             kept.extend(parts.into_iter().flat_map(|part| part.sink.into_kept()));
             answer
         };
+        let had: BTreeSet<&Key> = kept.iter().map(|(key, _)| key).collect();
+        // Of a first pass nothing is kept but ELF files.
+        let is_lost = |key: &&Key| !rode && matches!(key, Key::Ghost(_)) && !had.contains(key);
+        for lost in wanted.keys().filter(is_lost) {
+            findings.gap(
+                "a mapped file",
+                lost.origin().to_string(),
+                "the dump has no such image, or it can't be read",
+            );
+        }
         for (key, kept) in kept {
             let from = key.origin();
             for &file in wanted.get(&key).into_iter().flatten() {

@@ -115,17 +115,33 @@ impl<'w, 'a> Pages<'w, 'a> {
 }
 
 /// A part of a file: its place, length, and what is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Piece {
     from: u64,
     len: u64,
     what: What,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Bytes(Want),
     Zero,
     /// Why it can't be had, and whether the evidence should have it.
     Lack(&'static str, bool),
+}
+
+impl Piece {
+    /// The part of it that lies in a range of the file.
+    fn part(&self, range: Range<u64>) -> Self {
+        let len = range.end - range.start;
+        let what = match self.what {
+            What::Bytes(want) => {
+                What::Bytes(Want { offset: want.offset + (range.start - self.from), len, ..want })
+            }
+            other => other,
+        };
+        Self { from: range.start, len, what }
+    }
 }
 
 fn range_of(memory: &Memory, pid: Pid, range: &Range<u64>) -> Vec<Piece> {
@@ -186,43 +202,69 @@ fn mapped(looked_at: LookedAt<'_>, memory: &Memory, pid: Pid, file: FileId) -> (
             }
         }
     }
-    // Where the file is mapped twice, bytes come first.
-    let rank = |piece: &Piece| u8::from(!matches!(piece.what, What::Bytes(_)));
-    pieces.sort_by_key(|piece| (piece.from, rank(piece)));
-    let mut end = 0;
-    pieces.retain_mut(|piece| {
-        let cut = end.max(piece.from) - piece.from;
-        if cut >= piece.len {
-            return false;
-        }
-        piece.from += cut;
-        piece.len -= cut;
-        if let What::Bytes(want) = &mut piece.what {
-            (want.offset, want.len) = (want.offset + cut, want.len - cut);
-        }
-        end = piece.from + piece.len;
-        true
-    });
-    let len = size.unwrap_or(end);
-    match memory.given(file) {
-        Some(object) => (len, filled(pieces, object, len)),
-        None => (len, pieces),
+    // Where the file is mapped twice, the pages that the process wrote come first, also those that are lost.
+    let mut ranks: [Vec<Piece>; 4] = Default::default();
+    for piece in pieces {
+        let rank = match &piece.what {
+            What::Bytes(want) if memory.object(want.object).contents.is_none() => 0,
+            What::Lack(_, true) => 1,
+            What::Bytes(_) | What::Zero => 2,
+            What::Lack(_, false) => 3,
+        };
+        ranks[rank].push(piece);
     }
+    let mut all = ranks.into_iter().fold(Vec::new(), laid_over);
+    let len = size.unwrap_or_else(|| all.last().map_or(0, |piece| piece.from + piece.len));
+    if let Some(object) = memory.given(file) {
+        all = laid_over(all, of_file(memory, object, len));
+    }
+    (len, all)
 }
 
-/// Ascending pieces of a file, and between them what the file itself has.
-fn filled(pieces: Vec<Piece>, object: ObjectId, len: u64) -> Vec<Piece> {
-    let mut all = Vec::new();
-    let mut at = 0;
-    let end = Piece { from: len, len: 0, what: What::Zero };
-    for piece in pieces.into_iter().chain([end]) {
-        if at < piece.from {
-            let (from, len) = (at, piece.from - at);
-            all.push(Piece { from, len, what: What::Bytes(Want { object, offset: from, len }) });
+/// What the file itself has: the rest of it is zero.
+fn of_file(memory: &Memory, object: ObjectId, len: u64) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    let mut push = |range: Range<u64>, what| {
+        if range.start < range.end {
+            pieces.push(Piece { from: range.start, len: range.end - range.start, what });
         }
-        at = piece.from + piece.len;
-        all.push(piece);
+    };
+    let mut at = 0;
+    let contents = memory.object(object).contents.iter();
+    for part in contents.flat_map(|contents| contents.bytes.stored_within(0..len)) {
+        push(at..part.start, What::Zero);
+        at = part.end;
+        let want = Want { object, offset: part.start, len: part.end - part.start };
+        push(part, What::Bytes(want));
     }
+    push(at..len, What::Zero);
+    pieces
+}
+
+/// Ascending pieces that don't overlap, and below them others, as far as these are not hidden: by the ones above or by each other.
+fn laid_over(above: Vec<Piece>, mut below: Vec<Piece>) -> Vec<Piece> {
+    below.sort_by_key(|piece| piece.from);
+    let mut all = Vec::with_capacity(above.len() + below.len());
+    let mut above = above.into_iter().peekable();
+    let mut free_from = 0;
+    for piece in below {
+        let end = piece.from + piece.len;
+        let mut at = piece.from.max(free_from);
+        while at < end {
+            // Those that end before are done with, those that begin behind wait.
+            while let Some(passed) = above.next_if(|next| next.from <= at) {
+                at = at.max(passed.from + passed.len);
+                all.push(passed);
+            }
+            let to = above.peek().map_or(end, |next| next.from.min(end));
+            if at < to {
+                all.push(piece.part(at..to));
+                at = to;
+            }
+        }
+        free_from = free_from.max(at);
+    }
+    all.extend(above);
     all
 }
 
@@ -247,5 +289,34 @@ impl Question for Pages<'_, '_> {
         *came = at + len;
         let range = *from + at..*from + at + len;
         self.work.borrow_mut().lacks(*output, Lack { range, why: Missing::BrokenBlock.why().into() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(from: u64, len: u64, object: u32) -> Piece {
+        Piece { from, len, what: What::Bytes(Want { object: ObjectId(object), offset: from + 1000, len }) }
+    }
+
+    #[test]
+    fn what_lies_below_is_seen_where_nothing_is_above() {
+        let above = vec![bytes(10, 10, 0), bytes(20, 5, 1), bytes(40, 10, 0)];
+        let below = vec![bytes(45, 15, 3), bytes(0, 42, 2), bytes(41, 2, 4), bytes(100, 1, 4)];
+        let all = laid_over(above.clone(), below);
+        let expected = [
+            bytes(0, 10, 2),
+            bytes(10, 10, 0),
+            bytes(20, 5, 1),
+            bytes(25, 15, 2),
+            bytes(40, 10, 0),
+            bytes(50, 10, 3),
+            bytes(100, 1, 4),
+        ];
+        assert_eq!(all, expected);
+        assert_eq!(laid_over(above.clone(), Vec::new()), above);
+        assert_eq!(laid_over(Vec::new(), above.clone()), above);
+        assert_eq!(laid_over(above.clone(), above.clone()), above);
     }
 }

@@ -98,6 +98,29 @@ impl Bytes {
         self.extents.iter().flat_map(of).collect()
     }
 
+    /// The parts of a range in which something is stored, ascending and without touching: what lies between them reads as zeros.
+    pub fn stored_within(&self, range: Range<u64>) -> Vec<Range<u64>> {
+        let mut stored: Vec<Range<u64>> = Vec::new();
+        let mut push = |part: Range<u64>| match stored.last_mut() {
+            _ if part.is_empty() => {}
+            Some(last) if last.end == part.start => last.end = part.end,
+            _ => stored.push(part),
+        };
+        for (extent, cut) in self.covering(&range) {
+            let Some((source, from)) = &extent.from else { continue };
+            let mut at = cut.start;
+            for hole in source.holes() {
+                let place = |place: u64| {
+                    extent.start.saturating_add(place.saturating_sub(*from)).clamp(cut.start, cut.end)
+                };
+                push(at..place(hole.start));
+                at = at.max(place(hole.end));
+            }
+            push(at..cut.end);
+        }
+        stored
+    }
+
     /// The extents that a range touches, each with the part of the range that it covers.
     fn covering(&self, range: &Range<u64>) -> impl Iterator<Item = (&Extent, Range<u64>)> {
         let range = range.start..range.end.min(self.len);
@@ -260,6 +283,17 @@ mod tests {
         assert_eq!(&*bytes.slice(2..9).to_cow().unwrap(), b"c\0\0\0\0fg");
         assert_eq!(bytes.slice(8..100).len(), 2);
         assert_eq!((bytes.holes(), bytes.slice(4..9).holes()), (vec![3..7; 1], vec![0..3; 1]));
+    }
+
+    #[test]
+    fn what_is_stored_lies_between_the_holes() {
+        let bytes = sparse();
+        assert_eq!(bytes.stored_within(0..100), [0..3, 7..10]);
+        assert_eq!(bytes.stored_within(2..9), [2..3, 7..9]);
+        assert_eq!(bytes.stored_within(4..6), []);
+        assert_eq!(bytes.stored_within(8..8), []);
+        assert_eq!(bytes.slice(0..7).stored_within(1..7), [1..3; 1]);
+        assert_eq!(bytes.slice(8..10).stored_within(0..2), [0..2; 1]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ mod member;
 pub mod nested;
 mod pass;
 mod pax;
-mod read_at;
+pub(crate) mod read_at;
 mod sparse;
 mod tar;
 mod tar_header;

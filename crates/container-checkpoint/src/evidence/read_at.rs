@@ -149,21 +149,27 @@ impl ReadAt for LazyFile {
         Some(mapping.bytes()).filter(|bytes| bytes.len() as u64 >= self.size)
     }
 
-    /// As far as the file system tells (`SEEK_HOLE`).
+    /// As far as the file system tells.
     fn holes(&self) -> Vec<Range<u64>> {
-        let Ok(file) = super::mapping::open_regular_file(&self.path) else { return Vec::new() };
-        let mut holes = Vec::new();
-        let mut at = 0;
-        while let Ok(start) = seek(&file, SeekFrom::Hole(at)) {
-            // Behind the last byte there is always one.
-            if start >= self.size {
-                break;
-            }
-            at = seek(&file, SeekFrom::Data(start)).unwrap_or(self.size);
-            holes.push(start..at.min(self.size));
-        }
-        holes
+        super::mapping::open_regular_file(&self.path)
+            .map(|file| holes_of(&file, self.size))
+            .unwrap_or_default()
     }
+}
+
+/// Where a file of so many bytes stores nothing, ascending, as far as the file system tells (`SEEK_HOLE`).
+pub(crate) fn holes_of(file: &File, size: u64) -> Vec<Range<u64>> {
+    let mut holes = Vec::new();
+    let mut at = 0;
+    while let Ok(start) = seek(file, SeekFrom::Hole(at)) {
+        // Behind the last byte there is always one.
+        if start >= size {
+            break;
+        }
+        at = seek(file, SeekFrom::Data(start)).unwrap_or(size);
+        holes.push(start..at.min(size));
+    }
+    holes
 }
 
 fn copy_at(bytes: &[u8], offset: u64, buffer: &mut [u8]) -> usize {

@@ -59,7 +59,7 @@ pub struct Piece {
 pub enum Backing {
     /// Stored in the images, or said to be.
     Stored(Place),
-    /// Never written: it reads as zeros.
+    /// Never written, or in a hole of a file that was given: it reads as zeros.
     Zero,
     /// A page of a file that was not written to: the file's bytes at this offset, which are not in the images.
     File(FileId, u64),
@@ -109,8 +109,26 @@ impl AddressSpace {
 
     fn in_mapping(&self, mapping: &Mapping, range: Range<u64>, pieces: &mut Vec<Piece>) {
         split(range, &self.doubts.guards, |part, is_guard| {
-            let backing = if is_guard { Backing::NotCaptured } else { self.beneath(mapping, part.start) };
-            push(part, backing, pieces);
+            if is_guard {
+                return push(part, Backing::NotCaptured, pieces);
+            }
+            match self.beneath(mapping, part.start) {
+                Backing::File(file, offset) => self.in_file(file, offset, part, pieces),
+                backing => push(part, backing, pieces),
+            }
+        });
+    }
+
+    /// Pages of a file that are not stored, from an offset on: those in its holes are known to be zero.
+    fn in_file(&self, file: FileId, offset: u64, range: Range<u64>, pieces: &mut Vec<Piece>) {
+        let end = offset.checked_add(range.end - range.start);
+        let (Some(zeros), Some(end)) = (self.zeros_of_files.get(&file), end) else {
+            return push(range, Backing::File(file, offset), pieces);
+        };
+        split(offset..end, zeros, |part, is_zero| {
+            let address = |at: u64| range.start + (at - offset);
+            let backing = if is_zero { Backing::Zero } else { Backing::File(file, part.start) };
+            push(address(part.start)..address(part.end), backing, pieces);
         });
     }
 

@@ -1,6 +1,7 @@
 //! One process's address space: its mappings, and where the bytes behind them are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::backing::Doubts;
@@ -9,7 +10,7 @@ use super::pagemaps::{Pagemaps, page_size_by_sizes};
 use super::stored::{Stored, View};
 use crate::files::FileSet;
 use crate::gap::{Field, Findings};
-use crate::ids::{Pid, VirtualAddress};
+use crate::ids::{FileId, Pid, VirtualAddress};
 use crate::model::{AddressMap, Files, Mapping, MappingKind, SharedObjectId, address_map};
 
 /// One process's address space.
@@ -25,6 +26,8 @@ pub struct AddressSpace {
     pub stored: Stored,
     /// Where what is not stored is not known to be zero.
     pub(super) doubts: Doubts,
+    /// Of given files: where they are zero because nothing is stored there. Offsets, ascending.
+    pub(super) zeros_of_files: Arc<BTreeMap<FileId, Vec<Range<u64>>>>,
 }
 
 impl AddressSpace {
@@ -72,7 +75,14 @@ fn space(
             "nothing says how large a page is",
         );
         doubts.private = true;
-        return AddressSpace { pid, page_size, map, stored: Stored::default(), doubts };
+        return AddressSpace {
+            pid,
+            page_size,
+            map,
+            stored: Stored::default(),
+            doubts,
+            zeros_of_files: Arc::default(),
+        };
     };
     let gaps_before = pagemaps.findings.gaps.len();
     let name = format!("pagemap-{pid}.img");
@@ -114,7 +124,7 @@ fn space(
     if misses {
         report_missing(pid, &stored, pagemaps);
     }
-    AddressSpace { pid, page_size, map, stored, doubts }
+    AddressSpace { pid, page_size, map, stored, doubts, zeros_of_files: Arc::default() }
 }
 
 /// Whether a mapping shows a shared object, or should.

@@ -1,7 +1,8 @@
 //! A root file system in a directory of this machine.
 
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use super::{Found, RootFile};
 use crate::error::{Error, Result};
 use crate::evidence::Bytes;
 use crate::evidence::mapping::{map, open_regular_file};
+use crate::evidence::read_at::holes_of;
 
 /// A directory.
 #[derive(Debug)]
@@ -28,9 +30,8 @@ impl Directory {
     pub(super) fn files(&self, paths: &[Vec<u8>]) -> Found {
         let find = |path: &Vec<u8>| {
             let resolved = resolve(path, |at| self.look(at))?;
-            let mapping = open_regular_file(&self.at(&resolved)).and_then(|file| map(&file));
-            let file =
-                mapping.map(|mapping| RootFile { bytes: Bytes::new(Arc::new(mapping)), path: resolved });
+            let bytes = open_regular_file(&self.at(&resolved)).and_then(|file| contents(&file));
+            let file = bytes.map(|bytes| RootFile { bytes, path: resolved });
             let file = file.map_err(|error| error.to_string());
             Some((path.clone(), file))
         };
@@ -54,4 +55,19 @@ impl Directory {
     fn at(&self, path: &[u8]) -> PathBuf {
         self.top.join(OsStr::from_bytes(path))
     }
+}
+
+/// Holes smaller than this are read with the bytes around them, which then lie in one piece.
+const HOLE_MIN: u64 = 1 << 20;
+
+/// The bytes of a file; its large holes take none.
+fn contents(file: &File) -> io::Result<Bytes> {
+    let whole = Bytes::new(Arc::new(map(file)?));
+    let mut bytes = Bytes::default();
+    for hole in holes_of(file, whole.len()).into_iter().filter(|hole| hole.end - hole.start >= HOLE_MIN) {
+        bytes.append(whole.slice(bytes.len()..hole.start));
+        bytes.push_hole(hole.end - hole.start);
+    }
+    bytes.append(whole.slice(bytes.len()..whole.len()));
+    Ok(bytes)
 }
