@@ -151,6 +151,21 @@ fn an_executable_that_the_container_changed_comes_before_that_of_the_image() {
 }
 
 #[test]
+fn a_directory_whose_name_would_be_two_is_not_named_to_gdb() {
+    let (evidence, images) = with_changed(&[("a/libx.so", 1)]);
+    add_file(&images, 501, "/a/libx.so", 1);
+    map_files(&images, 1, &[501]);
+    let directory = TempDir::new().unwrap();
+    let out = directory.path().join("2026-11-26T21:46");
+    let (evidence, path) = (evidence.path().to_str().unwrap(), out.to_str().unwrap());
+    coldcase(&["coredump", "-p", "1", "-o", path, evidence]).run().ends_with(0);
+    let script = fs::read_to_string(out.join("core.1.gdb")).unwrap();
+    assert!(!script.contains("set solib-search-path"), "{script}");
+    let told = format!("# gdb can't be given a directory of libraries of such a name: {path}/core.1.libs");
+    assert!(script.contains(&told), "{script}");
+}
+
+#[test]
 fn nothing_is_left_behind_when_cores_cannot_be_written() {
     let (evidence, images) = with_changed(&[("a/libx.so", 1)]);
     add_file(&images, 501, "/a/libx.so", 1);

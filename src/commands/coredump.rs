@@ -30,7 +30,8 @@ use crate::session::{EvidenceArgs, Outcome, Session};
 ///
 /// Each live process of x86-64 (32-bit ones too) and aarch64 becomes `core.PID` in the kernel's form: registers, threads, auxiliary vector, mapped files, and all memory that the images hold.
 /// What they don't hold is not in the core; pages of files that were never written to come from the files themselves (`--rootfs`). Beside it, `core.PID.gdb` tells gdb what it has to
-/// know, and `core.PID.json` what a core can't say. Cores are the memory of the victim: they are readable to you alone.
+/// know, and `core.PID.json` what a core can't say; an executable and libraries that are in the evidence (deleted, changed, memory files) are `core.PID.exe` and in `core.PID.libs`. Cores are the
+/// memory of the victim: they are readable to you alone.
 #[derive(Args, Debug)]
 pub struct CoredumpArgs {
     #[command(flatten)]

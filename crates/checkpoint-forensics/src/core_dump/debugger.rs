@@ -79,9 +79,17 @@ pub(super) fn write(
         }
     }
     let libraries: Vec<PathBuf> = written.libraries.iter().map(|directory| absolute(directory)).collect();
-    let named: Vec<&str> = libraries.iter().filter_map(|directory| plain(directory)).collect();
+    // A colon parts directories, and nothing can keep it from that.
+    let (named, others): (Vec<&PathBuf>, Vec<&PathBuf>) = libraries
+        .iter()
+        .partition(|directory| plain(directory).is_some_and(|directory| !directory.contains(':')));
+    let named: Vec<&str> = named.into_iter().filter_map(|directory| plain(directory)).collect();
     if !named.is_empty() {
         writeln!(out, "set solib-search-path {}", named.join(":"))?;
+    }
+    for other in others {
+        let name = shown(other.as_os_str().as_bytes());
+        writeln!(out, "# gdb can't be given a directory of libraries of such a name: {name}")?;
     }
     let in_root = || options.in_root(model, subject.map.executable);
     let file = written.executable.clone().or_else(|| in_root().filter(|_| lack != Lack::IsAnother));
