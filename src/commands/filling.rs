@@ -122,7 +122,7 @@ impl Filled {
                 let text = text.and(" for ").and_evidence(path(model, id));
                 session.ui.note(text.and(format_args!(", {}", file.verified.text())));
             }
-            if files.iter().next().is_none() {
+            if files.iter().next().is_none() && files.refused.is_empty() {
                 session.ui.note(evidence.and(": no mapped file was found"));
             }
         }
@@ -189,11 +189,20 @@ fn path(model: &Model, file: FileId) -> &[u8] {
     model.files.with_path(file).and_then(|file| file.regular()).map_or(&[], |regular| &regular.path)
 }
 
-/// Files that are not the ones that were mapped, each once.
+/// Files that are not the ones that were mapped: the first ones, and how many there are more. A root of another image has all of them.
 pub fn tell_refused(session: &Session<'_>, checkpoint: &Checkpoint<'_>, refused: &[Refused]) {
-    for refused in refused {
-        let text = Text::evidence(checkpoint.full_name()).and(": not taken: ");
-        let text = text.and_evidence(refused.from.to_string()).and(" for ").and_evidence(&refused.path);
+    let evidence = Text::evidence(checkpoint.full_name());
+    let told = if refused.len() > FILES_TOLD { FILES_TOLD - 1 } else { FILES_TOLD };
+    for refused in refused.iter().take(told) {
+        let text = evidence.clone().and(": not taken: ").and_evidence(refused.from.to_string());
+        let text = text.and(" for ").and_evidence(&refused.path);
         session.ui.note(text.and(": ").and_evidence(&refused.why));
+    }
+    let untold = refused.len().saturating_sub(told);
+    if untold > 0 {
+        session.ui.note(
+            evidence
+                .and(format_args!(": not taken: {untold} more files that are not those that were mapped")),
+        );
     }
 }
