@@ -135,6 +135,14 @@ fn a_core_is_not_written_through_a_link() {
 }
 
 #[test]
+fn a_core_that_was_asked_for_and_is_not_there_is_a_gap() {
+    let (directory, ran) = dumped(&["-p", "3", "-p", "99", &testdata("counter.tar.zst")]);
+    assert_eq!(ran.status, 3, "{}", ran.told());
+    assert!(ran.stderr.contains("gap: core of process 99"), "{}", ran.stderr);
+    assert_eq!(names(&directory), BTreeSet::from(["core.3".to_owned()]));
+}
+
+#[test]
 fn only_the_processes_that_were_asked_for_are_written() {
     let (directory, ran) = dumped(&["-p2", "-p3", &testdata("counter.tar.zst")]);
     ran.ends_with(0);

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use checkpoint_forensics::LookedAt;
 use checkpoint_forensics::core_dump::{
-    self, Absent, Answer, CoreDump, Error, Fill, Help, Options, Unit, Warning, Written,
+    self, Absent, Answer, CoreDump, Error, Fill, Help, Options, Refusal, Unit, Warning, Written,
 };
 use checkpoint_forensics::mapped_files::{Keeper, Room};
 use checkpoint_forensics::stores::{Both, Class, Classes, Rider};
@@ -267,12 +267,16 @@ fn print(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answ
     Ok(())
 }
 
-/// Who got no core, and why.
+/// Who got no core, and why. That nothing is left of a zombie is no gap.
 fn tell_skipped(session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model, answer: &Answer) {
     for skipped in &answer.skipped {
-        let text = Text::evidence(checkpoint.full_name())
-            .and(format_args!(": no core of process {}: ", skipped.pid));
-        session.ui.note(text.and(Text::evidence(skipped.why.to_string())));
+        let (what, why) =
+            (format!("core of process {}", skipped.pid), Text::evidence(skipped.why.to_string()));
+        let evidence = Text::evidence(checkpoint.full_name());
+        match skipped.why {
+            Refusal::Zombie => session.ui.note(evidence.and(format_args!(": no {what}: ")).and(why)),
+            _ => session.ui.gap(Text::own(what), evidence, why),
+        }
     }
     if model.is_pre_dump {
         session.ui.note(
