@@ -235,6 +235,23 @@ fn only_files_of_chosen_processes_are_looked_for() {
     assert_eq!(of(&[]).len(), 5);
 }
 
+#[test]
+fn a_file_of_another_mount_is_taken_by_its_build_id_alone() {
+    let archive = testdata("kitchen.tar.zst");
+    let root = TempDir::new().unwrap();
+    fs::create_dir_all(root.path().join("dev/shm")).unwrap();
+    // As long as it was; but in the container /dev/shm hid what stands there in the root file system.
+    fs::write(root.path().join("dev/shm/kitchen-shm"), [b'x'; PAGE]).unwrap();
+    let arguments = ["--rootfs", root.path().to_str().unwrap(), "--format", "json", &archive];
+    let document = ran("maps", &arguments).ends_with(0).document();
+    let files = document["files"].as_array().unwrap();
+    let of = |path: &str| files.iter().find(|file| file["path"] == path).unwrap();
+    let why = "it has no build id, and the mapped file was in what is mounted at /dev/shm";
+    assert_eq!(of("/dev/shm/kitchen-shm")["refused"], why);
+    assert_eq!(of("/dev/shm/kitchen-shm-gone")["verified"], "size", "its ghost file is known by its number");
+    assert_eq!(of("/var/tmp/shared-map.bin")["verified"], "size", "it is in the root file system");
+}
+
 /// Kitchen as a directory, to be damaged.
 pub fn kitchen() -> (TempDir, PathBuf) {
     let directory = unpacked(testdata("kitchen.tar.zst"));

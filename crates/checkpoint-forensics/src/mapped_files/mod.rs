@@ -2,7 +2,7 @@
 //!
 //! A file is looked for where its contents may be: a deleted one among the ghost files, any other among the changes of the root file system, then in the
 //! [roots](container_checkpoint::root_files) that an analyst gives. CRIU recorded the build id and the size of each; a file that has others is another one, and is
-//! refused by name. Nothing is looked up on this machine unless it is given.
+//! refused by name. So is one without a build id that was in something mounted over the root file system. Nothing is looked up on this machine unless it is given.
 
 mod check;
 mod keeper;
@@ -143,8 +143,8 @@ impl MappedFiles {
         let mut findings = Findings::default();
         let mapped = mapped(model, pids);
         let mut wanted: BTreeMap<Key, Vec<FileId>> = BTreeMap::new();
-        for (&file, regular) in &mapped {
-            if let Some(key) = key(model, regular) {
+        for (&file, mapped) in &mapped {
+            if let Some(key) = key(model, mapped.regular) {
                 wanted.entry(key).or_default().push(file);
             }
         }
@@ -179,10 +179,10 @@ impl MappedFiles {
             let from = key.origin();
             for &file in wanted.get(&key).into_iter().flatten() {
                 match &kept {
-                    Ok(bytes) => files.add(file, mapped[&file], from.clone(), bytes.clone()),
+                    Ok(bytes) => files.add(file, &mapped[&file], from.clone(), bytes.clone()),
                     Err(why) => {
                         findings.gap("a mapped file", from.to_string(), why);
-                        files.refuse(file, mapped[&file], from.clone(), why.clone());
+                        files.refuse(file, mapped[&file].regular, from.clone(), why.clone());
                     }
                 }
             }
@@ -195,24 +195,28 @@ impl MappedFiles {
 
     fn add_from_root(
         &mut self,
-        mapped: &BTreeMap<FileId, &RegularFile>,
+        mapped: &BTreeMap<FileId, Mapped<'_>>,
         root: &Root,
         context: &Context,
     ) -> Result<()> {
-        let lacking: BTreeMap<FileId, &RegularFile> = mapped
+        let is_lacking = |file: &FileId, mapped: &Mapped<'_>| {
+            mapped.regular.deleted.is_none() && !self.found.contains_key(file)
+        };
+        let lacking: Vec<(FileId, &Mapped<'_>)> = mapped
             .iter()
-            .filter(|(file, regular)| regular.deleted.is_none() && !self.found.contains_key(file))
-            .map(|(file, regular)| (*file, *regular))
+            .filter(|(file, mapped)| is_lacking(file, mapped))
+            .map(|(file, mapped)| (*file, mapped))
             .collect();
-        let mut paths: Vec<Vec<u8>> = lacking.values().map(|regular| regular.path.clone()).collect();
+        let mut paths: Vec<Vec<u8>> = lacking.iter().map(|(_, mapped)| mapped.regular.path.clone()).collect();
         paths.sort();
         paths.dedup();
         let found = root.files(&paths, KEPT_MAX, context)?;
-        for (file, regular) in lacking {
+        for (file, mapped) in lacking {
+            let regular = mapped.regular;
             match found.get(&regular.path) {
                 Some(Ok(there)) => {
                     let from = Origin::Root(root.name().to_owned(), there.path.clone());
-                    self.add(file, regular, from, there.bytes.clone());
+                    self.add(file, mapped, from, there.bytes.clone());
                 }
                 Some(Err(why)) => {
                     let path = regular.path.strip_prefix(b"/").unwrap_or(&regular.path).to_vec();
@@ -224,10 +228,19 @@ impl MappedFiles {
         Ok(())
     }
 
-    fn add(&mut self, file: FileId, regular: &RegularFile, from: Origin, bytes: Bytes) {
-        match check::check(regular, &bytes) {
-            Ok(verified) => drop(self.found.entry(file).or_insert(MappedFile { bytes, from, verified })),
-            Err(why) => self.refuse(file, regular, from, why),
+    fn add(&mut self, file: FileId, mapped: &Mapped<'_>, from: Origin, bytes: Bytes) {
+        let regular = mapped.regular;
+        let is_by_number = matches!(from, Origin::Ghost(_));
+        match (check::check(regular, &bytes), mapped.mount) {
+            // At its path in a root file system there may be another file, which the mount hid.
+            (Ok(Verified::Size | Verified::Nothing), Some(mount)) if !is_by_number => {
+                let mount = String::from_utf8_lossy(mount);
+                let why =
+                    format!("it has no build id, and the mapped file was in what is mounted at {mount}");
+                self.refuse(file, regular, from, why);
+            }
+            (Ok(verified), _) => drop(self.found.entry(file).or_insert(MappedFile { bytes, from, verified })),
+            (Err(why), _) => self.refuse(file, regular, from, why),
         }
     }
 
@@ -236,13 +249,29 @@ impl MappedFiles {
     }
 }
 
+/// A file behind mappings.
+#[derive(Clone, Copy, Debug)]
+struct Mapped<'m> {
+    regular: &'m RegularFile,
+    /// Where the file system is mounted that it is in, if that is known and not the root.
+    mount: Option<&'m [u8]>,
+}
+
 /// The regular files that are mapped in processes, by their number.
-fn mapped<'m>(model: &'m Model, pids: &[Pid]) -> BTreeMap<FileId, &'m RegularFile> {
+fn mapped<'m>(model: &'m Model, pids: &[Pid]) -> BTreeMap<FileId, Mapped<'m>> {
     let chosen = model.processes.iter().filter(|process| pids.is_empty() || pids.contains(&process.pid));
     let mappings = chosen.flat_map(|process| process.mappings());
     let is_file = |kind| matches!(kind, MappingKind::FilePrivate | MappingKind::FileShared);
     let files = mappings.filter(|mapping| is_file(mapping.kind)).filter_map(|mapping| mapping.file);
-    files.filter_map(|file| Some((file, model.files.with_path(file)?.regular()?))).collect()
+    let mounts: BTreeMap<u32, &[u8]> =
+        model.mounts.values().flatten().map(|mount| (mount.id, mount.mountpoint.as_slice())).collect();
+    let is_root = |mountpoint: &[u8]| matches!(mountpoint, b"/" | b"./" | b".");
+    let known = |file: FileId| {
+        let regular = model.files.with_path(file)?.regular()?;
+        let mount = regular.mount.known().and_then(|id| mounts.get(id)).copied();
+        Some((file, Mapped { regular, mount: mount.filter(|mountpoint| !is_root(mountpoint)) }))
+    };
+    files.filter_map(known).collect()
 }
 
 /// Under what the evidence has a file's contents, if it does.

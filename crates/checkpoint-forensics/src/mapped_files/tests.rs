@@ -40,7 +40,11 @@ fn deleted_executables_are_found_in_their_ghost_files_and_checked() {
     let file = found(&model, &files, "/tmp/ghost-exe").unwrap();
     assert!(matches!(file.from, Origin::Ghost(_)));
     assert_eq!(&file.bytes.to_cow().unwrap()[..4], b"\x7fELF");
-    let recorded = mapped(&model, &[]).into_values().find(|file| file.path == b"/tmp/ghost-exe").unwrap();
+    let recorded = mapped(&model, &[])
+        .into_values()
+        .find(|file| file.regular.path == b"/tmp/ghost-exe")
+        .unwrap()
+        .regular;
     assert_eq!(recorded.build_id.known().is_some(), file.verified == Verified::BuildId);
     assert!(found(&model, &files, "/kitchen").is_none(), "the image's own file is not in the evidence");
 }
@@ -65,7 +69,8 @@ fn what_could_not_be_kept_of_a_first_pass_is_known_not_to_be() {
 #[test]
 fn a_file_of_another_build_is_refused_by_name() {
     let (model, _, _) = gather("counter.tar.zst", &[]);
-    let tee = mapped(&model, &[]).into_values().find(|file| file.path == b"/usr/bin/tee").unwrap();
+    let tee =
+        mapped(&model, &[]).into_values().find(|file| file.regular.path == b"/usr/bin/tee").unwrap().regular;
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir_all(root.path().join("usr/bin")).unwrap();
     let size = *tee.size.known().unwrap() as usize;
