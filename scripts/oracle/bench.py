@@ -14,17 +14,10 @@ import struct
 import sys
 import tempfile
 
+from frozen import varint
+
 ENTRIES = 262_144
 GHOST = 64 << 20
-
-
-def varint(number):
-    out = bytearray()
-    while number > 0x7F:
-        out.append(number & 0x7F | 0x80)
-        number >>= 7
-    out.append(number)
-    return bytes(out)
 
 
 def entry(message):

@@ -71,19 +71,20 @@ def dumped(pid, images):
     return images
 
 
+def varint(number):
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
+    return bytes(out)
+
+
 def with_more_mappings(images, pid, count, to):
     """The same images with so many mappings more of one page each, at 64 GiB, every second one with a page of its own."""
     shutil.copytree(images, to)
     start, page = 16 << 32, 4096
     addresses = [start + number * 2 * page for number in range(count)]
-
-    def varint(number):
-        out = bytearray()
-        while number > 0x7F:
-            out.append(number & 0x7F | 0x80)
-            number >>= 7
-        out.append(number)
-        return bytes(out)
 
     def message(*fields):
         return b"".join(bytes([number << 3]) + varint(value) for number, value in fields)

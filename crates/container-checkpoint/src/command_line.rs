@@ -138,9 +138,6 @@ impl CommandLines {
 
 impl Question for CommandLines {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        self.texts.clear();
-        self.parts.clear();
-        self.taken = 0;
         let mut wants = Vec::new();
         for space in &memory.spaces {
             let Some(map) =

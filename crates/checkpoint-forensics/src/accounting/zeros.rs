@@ -54,9 +54,6 @@ impl WrittenZeros {
 
 impl Question for WrittenZeros {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        self.pieces.clear();
-        self.found.clear();
-        self.is_cut = false;
         let mut wants = Vec::new();
         for space in memory.spaces.iter().filter(|space| self.selection.has_process(space.pid)) {
             let Some(page_size) = space.page_size.and_then(|size| u32::try_from(size).ok()) else { continue };

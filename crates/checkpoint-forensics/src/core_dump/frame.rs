@@ -9,8 +9,8 @@ use container_checkpoint::model::Model;
 use super::arch::Restart;
 use super::elf::Headers;
 use super::layout::{self, Layout};
-use super::looks::Looks;
 use super::notes::{self, Facts};
+use super::peeked::Peeked;
 use super::source::Source;
 use super::subject::Subject;
 use super::{Options, Written};
@@ -41,8 +41,8 @@ impl Frame {
     ) -> io::Result<Self> {
         // The length of the notes does not depend on what memory holds.
         let mut length = Length(0);
-        let looks = Looks::of(subject);
-        let facts = Facts::new(subject, model, layout, &looks, &[], options);
+        let peeked = Peeked::of(subject);
+        let facts = Facts::new(subject, model, layout, &peeked, &[], options);
         let unnamed_mappings = notes::write(&mut length, facts)?;
         let class = subject.machine.class;
         let notes = (layout.memory_end.next_multiple_of(4), length.0);

@@ -6,20 +6,20 @@
 
 mod absence;
 mod arch;
-mod came;
 mod debugger;
 mod elf;
 mod files_note;
 mod fill;
 mod frame;
 mod layout;
-mod looks;
 mod notes;
+mod peeked;
 mod pipe;
 mod programs;
 mod prstatus;
 mod psinfo;
 mod question;
+mod received;
 mod record;
 mod source;
 mod stream;

@@ -13,7 +13,7 @@ use object::{LittleEndian, U32};
 
 use super::arch::{CORE, Class, Restart};
 use super::layout::Layout;
-use super::looks::Looks;
+use super::peeked::Peeked;
 use super::prstatus::ThreadStatus;
 use super::subject::Subject;
 use super::{Options, files_note, psinfo};
@@ -39,12 +39,12 @@ impl<'a> Facts<'a> {
         subject: &'a Subject<'a>,
         model: &'a Model,
         layout: &Layout,
-        looks: &'a Looks,
+        peeked: &'a Peeked,
         restarts: &'a [Restart],
         options: &Options,
     ) -> Self {
         let taken_back = if options.undo_restart { restarts } else { &[] };
-        Self { subject, model, page: layout.page, arguments: looks.arguments(), taken_back }
+        Self { subject, model, page: layout.page, arguments: peeked.arguments(), taken_back }
     }
 }
 

@@ -9,8 +9,8 @@ use container_checkpoint::memory::{self, Beside};
 use container_checkpoint::root_files::Root;
 
 use super::frame::Frame;
-use super::looks::Looks;
 use super::notes::{self, Facts};
+use super::peeked::Peeked;
 use super::stream::{Flow, Pass, Survey};
 use super::subject::Refusal;
 use super::{Answer, Error, Help, Options, Skipped};
@@ -69,34 +69,34 @@ pub fn stream(
     if context.cancelled() {
         return Err(Cancelled.into());
     }
-    let Survey { layout, passes, came, kept, .. } = surveyed.question;
+    let Survey { layout, passes, received, kept, .. } = surveyed.question;
     let too_large = |mut skipped: Vec<Skipped>| {
         skipped.push(Skipped { pid, why: Refusal::TooLarge });
         Ok(Answer { skipped, ..Answer::default() })
     };
     let Some(mut layout) = layout else { return too_large(skipped) };
     layout.leave_to_files(&files);
-    if layout.fit(subject.machine.class, &came).is_err() {
+    if layout.fit(subject.machine.class, &received).is_err() {
         return too_large(skipped);
     }
-    let pass = Pass { passes, came, kept };
+    let pass = Pass { passes, received, kept };
     let frame = Frame::new(subject, model, &layout, options).map_err(failed)?;
     frame.write_head(out, &layout).map_err(failed)?;
-    let mut looks = Looks::of(subject);
+    let mut peeked = Peeked::of(subject);
     let head = frame.head_len(&layout);
-    let flow = Flow::new(&mut *out, context, &layout, &pass, head, &mut looks, &files);
+    let flow = Flow::new(&mut *out, context, &layout, &pass, head, &mut peeked, &files);
     let flow = memory::answer(case, id, context, None, || flow)?.question;
-    let end = flow.end(&mut looks);
+    let end = flow.end(&mut peeked);
     if context.cancelled() {
         return Err(Cancelled.into());
     }
     let mut at = end.map_err(failed)?;
-    let restarts = looks.interrupted(subject);
+    let restarts = peeked.interrupted(subject);
     while at < frame.notes.0 {
         out.write_all(&[0]).map_err(failed)?;
         at += 1;
     }
-    let facts = Facts::new(subject, model, &layout, &looks, &restarts, options);
+    let facts = Facts::new(subject, model, &layout, &peeked, &restarts, options);
     notes::write(out, facts).map_err(failed)?;
     frame.write_tail(out, &layout).map_err(failed)?;
     surveyed.findings.settle();

@@ -13,12 +13,12 @@ use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, Question, Want};
 use container_checkpoint::model::Model;
 
-use super::came::Came;
 use super::frame::Frame;
 use super::layout::Layout;
-use super::looks::Looks;
 use super::notes::Facts;
+use super::peeked::Peeked;
 use super::programs::{Beside, Programs};
+use super::received::Received;
 use super::subject::{Refusal, Subject};
 use super::{Error, Options, Skipped, Written, debugger, notes, record};
 use crate::mapped_files::MappedFiles;
@@ -55,7 +55,7 @@ struct Core {
     beside: Vec<usize>,
     /// The number of its first want.
     first_want: usize,
-    came: Came,
+    received: Received,
 }
 
 /// A process that may get a core, or the reason why it gets none.
@@ -91,7 +91,7 @@ impl CoreDump {
                 (Ok(subject), Ok(number)) => {
                     let core = &mut self.cores[number];
                     core.layout.leave_to_files(files);
-                    if core.layout.fit(subject.machine.class, &core.came).is_err() {
+                    if core.layout.fit(subject.machine.class, &core.received).is_err() {
                         skip(Refusal::TooLarge);
                         continue;
                     }
@@ -124,14 +124,13 @@ impl CoreDump {
         let core = &mut self.cores[core];
         let start = core.layout.parts[part].at + at;
         write_bytes(&mut self.outputs, core.output, start, bytes, &self.cancel)?;
-        core.came.reached[part] = at + bytes.len() as u64;
+        core.received.reached[part] = at + bytes.len() as u64;
         Ok(())
     }
 }
 
 impl Question for CoreDump {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        (self.cores, self.programs, self.outputs, self.failure) = Default::default();
         let mut wants = Vec::new();
         let chosen = |pid: Pid| self.options.pids.is_empty() || self.options.pids.contains(&pid);
         for space in memory.spaces.iter().filter(|space| space.map.is_some() && chosen(space.pid)) {
@@ -147,10 +146,10 @@ impl Question for CoreDump {
                     return Vec::new();
                 }
             };
-            let (first_want, came) = (wants.len(), Came::none(layout.parts.len()));
+            let (first_want, received) = (wants.len(), Received::none(layout.parts.len()));
             wants.extend(layout.parts.iter().map(|part| part.want));
             let beside = Vec::new();
-            self.cores.push(Core { pid: space.pid, layout, output, beside, first_want, came });
+            self.cores.push(Core { pid: space.pid, layout, output, beside, first_want, received });
         }
         let pids = self.cores.iter().map(|core| core.pid);
         let wanted = self.programs.want(memory, pids, &self.options, &mut self.outputs, &mut wants);
@@ -179,8 +178,8 @@ impl Question for CoreDump {
             return;
         }
         let (core, number) = self.core_of(want);
-        let Core { layout, came, .. } = &mut self.cores[core];
-        came.lose(number, &layout.parts[number], at, len);
+        let Core { layout, received, .. } = &mut self.cores[core];
+        received.lose(number, &layout.parts[number], at, len);
     }
 }
 
@@ -253,8 +252,8 @@ impl Core {
         programs: Beside,
     ) -> Result<Written, Error> {
         let (output, layout) = (self.output, &mut self.layout);
-        let mut looks = Looks::of(subject);
-        for (range, bytes) in looks.ranges() {
+        let mut peeked = Peeked::of(subject);
+        for (range, bytes) in peeked.ranges() {
             for (at, len) in layout.held(range) {
                 let from = bytes.len();
                 bytes.resize(from + len as usize, 0);
@@ -265,10 +264,10 @@ impl Core {
             let path = options.path(self.pid);
             Error::Write { path, source }
         })?;
-        let restarts = looks.interrupted(subject);
+        let restarts = peeked.interrupted(subject);
         outputs.write(output, 0, |out| frame.write_head(out, layout))?;
         outputs.write(output, frame.notes.0, |out| {
-            notes::write(out, Facts::new(subject, model, layout, &looks, &restarts, options))
+            notes::write(out, Facts::new(subject, model, layout, &peeked, &restarts, options))
         })?;
         outputs.write(output, frame.behind_notes(), |out| frame.write_tail(out, layout))?;
 

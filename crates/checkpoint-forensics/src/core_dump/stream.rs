@@ -9,9 +9,9 @@ use container_checkpoint::context::Context;
 use container_checkpoint::ids::Pid;
 use container_checkpoint::memory::{Memory, ObjectId, Question, Want};
 
-use super::came::Came;
 use super::layout::{Layout, Part, Rules};
-use super::looks::Looks;
+use super::peeked::Peeked;
+use super::received::Received;
 use crate::mapped_files::MappedFiles;
 
 /// How many bytes are kept in memory because they come out of order.
@@ -29,7 +29,7 @@ pub(super) struct Survey {
     pub(super) layout: Option<Layout>,
     /// Of each part: whether it goes by in the second pass.
     pub(super) passes: Vec<bool>,
-    pub(super) came: Came,
+    pub(super) received: Received,
     /// Bytes of the other parts.
     pub(super) kept: HashMap<usize, Vec<u8>>,
     kept_len: u64,
@@ -38,8 +38,8 @@ pub(super) struct Survey {
 impl Survey {
     pub(super) fn new(pid: Pid, rules: Rules, context: &Context) -> Self {
         let context = context.clone();
-        let (passes, came, kept) = (Vec::new(), Came::default(), HashMap::new());
-        Self { pid, rules, context, layout: None, passes, came, kept, kept_len: 0 }
+        let (passes, received, kept) = (Vec::new(), Received::default(), HashMap::new());
+        Self { pid, rules, context, layout: None, passes, received, kept, kept_len: 0 }
     }
 
     /// Whether more came out of order than is kept.
@@ -54,13 +54,12 @@ impl Question for Survey {
         self.layout = space.and_then(|space| Layout::new(space, memory, self.rules).ok());
         let parts = self.layout.as_ref().map_or(&[][..], |layout| &layout.parts);
         self.passes = in_order(parts);
-        self.came = Came::none(parts.len());
-        (self.kept, self.kept_len) = (HashMap::new(), 0);
+        self.received = Received::none(parts.len());
         parts.iter().map(|part| part.want).collect()
     }
 
     fn bytes(&mut self, want: usize, at: u64, bytes: &[u8]) -> ControlFlow<()> {
-        self.came.reached[want] = at + bytes.len() as u64;
+        self.received.reached[want] = at + bytes.len() as u64;
         if !self.passes[want] {
             self.kept_len = self.kept_len.saturating_add(bytes.len() as u64);
             if self.is_too_much() {
@@ -73,7 +72,7 @@ impl Question for Survey {
 
     fn lost(&mut self, want: usize, at: u64, len: u64) {
         let Some(part) = self.layout.as_ref().and_then(|layout| layout.parts.get(want)) else { return };
-        self.came.lose(want, part, at, len);
+        self.received.lose(want, part, at, len);
         if !self.passes[want] {
             // What is kept stands where it does in the core; no header speaks of these zeros.
             self.kept_len = self.kept_len.saturating_add(len);
@@ -116,7 +115,7 @@ pub(super) struct Flow<'a> {
     next: usize,
     /// How many bytes are out.
     at: u64,
-    looks: Vec<Look>,
+    peeked: Vec<Look>,
     /// The files, and the next filling that is due.
     files: &'a MappedFiles,
     filling: usize,
@@ -127,7 +126,7 @@ pub(super) struct Flow<'a> {
 #[derive(Debug)]
 pub(super) struct Pass {
     pub(super) passes: Vec<bool>,
-    pub(super) came: Came,
+    pub(super) received: Received,
     pub(super) kept: HashMap<usize, Vec<u8>>,
 }
 
@@ -150,11 +149,11 @@ impl<'a> Flow<'a> {
         layout: &'a Layout,
         survey: &'a Pass,
         at: u64,
-        looks: &mut Looks,
+        peeked: &mut Peeked,
         files: &'a MappedFiles,
     ) -> Self {
         let mut found = Vec::new();
-        for (number, (range, bytes)) in looks.ranges().enumerate() {
+        for (number, (range, bytes)) in peeked.ranges().enumerate() {
             for (at, len) in layout.held(range) {
                 found.push(Look { at, range: number, into: bytes.len(), bytes: vec![0; len as usize] });
                 bytes.resize(bytes.len() + len as usize, 0);
@@ -163,18 +162,18 @@ impl<'a> Flow<'a> {
         found.sort_by_key(|look| look.at);
         let passing = (0..survey.passes.len()).filter(|part| survey.passes[*part]).collect();
         let (next, filling, failure) = (0, 0, None);
-        Self { out, context, layout, survey, passing, next, at, looks: found, files, filling, failure }
+        Self { out, context, layout, survey, passing, next, at, peeked: found, files, filling, failure }
     }
 
     /// Writes what is left of memory, and gives what was looked at.
-    pub(super) fn end(mut self, looks: &mut Looks) -> io::Result<u64> {
+    pub(super) fn end(mut self, peeked: &mut Peeked) -> io::Result<u64> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
         self.up_to(self.layout.parts.len())?;
         self.fill_to(self.layout.memory_end)?;
-        for (number, (_, bytes)) in looks.ranges().enumerate() {
-            for look in self.looks.iter().filter(|look| look.range == number) {
+        for (number, (_, bytes)) in peeked.ranges().enumerate() {
+            for look in self.peeked.iter().filter(|look| look.range == number) {
                 bytes[look.into..look.into + look.bytes.len()].copy_from_slice(&look.bytes);
             }
         }
@@ -229,8 +228,8 @@ impl<'a> Flow<'a> {
         self.fill_to(at)?;
         self.out.write_all(bytes)?;
         self.at += bytes.len() as u64;
-        let first = self.looks.partition_point(|look| look.at + look.bytes.len() as u64 <= at);
-        for look in self.looks[first..].iter_mut().take_while(|look| look.at < self.at) {
+        let first = self.peeked.partition_point(|look| look.at + look.bytes.len() as u64 <= at);
+        for look in self.peeked[first..].iter_mut().take_while(|look| look.at < self.at) {
             let end = look.at + look.bytes.len() as u64;
             let (from, to) = (look.at.max(at), end.min(self.at));
             let seen = &bytes[(from - at) as usize..(to - at) as usize];
@@ -243,7 +242,7 @@ impl<'a> Flow<'a> {
         let number = self.passing[want];
         let part = self.layout.parts[number];
         // What came short in the first pass is not in the headers.
-        let left = self.survey.came.reached[number].saturating_sub(at).min(bytes.len() as u64);
+        let left = self.survey.received.reached[number].saturating_sub(at).min(bytes.len() as u64);
         self.up_to(number)?;
         self.next = self.next.max(number + 1);
         self.put(part.at + at, &bytes[..left as usize])

@@ -270,7 +270,6 @@ fn laid_over(above: Vec<Piece>, mut below: Vec<Piece>) -> Vec<Piece> {
 
 impl Question for Pages<'_, '_> {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
-        (self.parts, self.wants) = (Vec::new(), Vec::new());
         let looked_at = self.work.borrow().looked_at;
         for target in std::mem::take(&mut self.targets) {
             self.begin(looked_at, memory, &target);

@@ -188,10 +188,8 @@ impl Question for Search {
         self.plan = Plan::new(memory, reach, &self.options.selection, self.options.scope);
         let len = |seam: &plan::Seam| (seam.window.end - seam.window.start) as usize;
         self.windows = self.plan.seams.iter().map(|seam| Window::new(len(seam))).collect();
-        self.stretches.clear();
         self.came = vec![0; self.plan.segments.len()];
-        (self.found, self.kept) = (Found::new(self.options.keep), Kept::new(&self.options.room));
-        (self.is_short, self.have) = (false, vec![false; memory.spaces.len() + memory.shared.len()]);
+        self.have = vec![false; memory.spaces.len() + memory.shared.len()];
         std::mem::take(&mut self.plan.wants)
     }
 

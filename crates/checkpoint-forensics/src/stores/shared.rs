@@ -119,7 +119,6 @@ fn lack(contents: &mut Contents, range: std::ops::Range<u64>, why: &str) {
 impl<S: Sink> Question for SharedBytes<'_, S> {
     fn wants(&mut self, memory: &Memory) -> Vec<Want> {
         self.images = memory.objects.iter().map(|object| (object.image.clone(), object.ancestor)).collect();
-        self.objects = Vec::new();
         let mut wants = Vec::new();
         for shared in &memory.shared {
             let store = Store::of_object(shared.id);

@@ -311,11 +311,6 @@ impl Question for Strings<'_> {
         self.plan = Plan::new(memory, 0, &self.options.selection, Scope::PROCESSES);
         self.pids = memory.spaces.iter().map(|space| space.pid).collect();
         self.objects = memory.objects.clone();
-        self.readers.clear();
-        self.edges.clear();
-        if let Told::Kept(kept) = &mut self.told {
-            (*kept, self.is_stopped) = (Kept::default(), false);
-        }
         self.plan.wants.clone()
     }
 

@@ -17,6 +17,19 @@ use container_checkpoint::naming::Locator;
 use container_checkpoint::root_files::Root;
 use tempfile::TempDir;
 
+/// Case and its processes; the cores of a case with several have the pid in their names.
+pub const CASES: [(&str, &[u32]); 9] = [
+    ("01-simple", &[48]),
+    ("01-static", &[48]),
+    ("02-threads", &[48]),
+    ("03-shm", &[48]),
+    ("04-tree", &[48, 49, 50, 53, 54, 55]),
+    ("05-python", &[48]),
+    ("06-redis", &[48]),
+    ("07-amx", &[56]),
+    ("08-compat32", &[54]),
+];
+
 /// An archive of the repository.
 pub fn testdata(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata").join(name)
@@ -198,4 +211,16 @@ pub fn unpack(opened: &Opened, below: &str, directory: &Path) {
             _ => {}
         }
     }
+}
+
+/// The container's files, with those of single cases over them.
+pub fn sysroot(cases: &std::path::Path) -> (tempfile::TempDir, Root) {
+    let directory = unpacked(&cases.join("sysroot.tar.zst"));
+    for (case, below) in [("03-shm", "files"), ("07-amx", "sysroot-extra"), ("08-compat32", "sysroot-extra")]
+    {
+        let opened = Opened::new(&[&cases.join(format!("{case}.tar.zst"))]);
+        unpack(&opened, &format!("{case}/{below}/"), directory.path());
+    }
+    let root = Root::open(directory.path(), &Context::default()).unwrap();
+    (directory, root)
 }

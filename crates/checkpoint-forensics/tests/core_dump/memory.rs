@@ -13,8 +13,7 @@ use container_checkpoint::memory::Memory;
 use serde_json::Value;
 
 use super::corpus::range;
-use super::evidence::{Opened, corpus};
-use super::points::{CASES, sysroot};
+use super::evidence::{CASES, Opened, corpus, sysroot};
 use super::reader::Core;
 
 /// Where gdb's core has bytes that are not known, and why.

@@ -3,27 +3,12 @@
 use std::collections::BTreeSet;
 
 use checkpoint_forensics::core_dump::{Fill, Options};
-use container_checkpoint::context::Context;
-use container_checkpoint::root_files::Root;
 use serde_json::Value;
 
 use super::compare::{LAYOUT, Pair, VALUES, differs};
 use super::corpus::range;
-use super::evidence::{Opened, corpus, unpack, unpacked};
+use super::evidence::{CASES, Opened, corpus, sysroot};
 use super::reader::{Core, Segment};
-
-/// Case and its processes; the cores of a case with several have the pid in their names.
-pub const CASES: [(&str, &[u32]); 9] = [
-    ("01-simple", &[48]),
-    ("01-static", &[48]),
-    ("02-threads", &[48]),
-    ("03-shm", &[48]),
-    ("04-tree", &[48, 49, 50, 53, 54, 55]),
-    ("05-python", &[48]),
-    ("06-redis", &[48]),
-    ("07-amx", &[56]),
-    ("08-compat32", &[54]),
-];
 
 /// A difference that may be: the case (all when empty), the point, and the section of ELF-CORE.md with the reason.
 type Allowed = (&'static str, u8, &'static str);
@@ -69,18 +54,6 @@ const VALUES_ALLOWED: [Allowed; 2] = [
     ("08-compat32", 18, "section 7: gdb writes the vector's room behind AT_NULL too"),
     ("04-tree", 34, "trap 1: gdb keeps all of a deleted file, the kernel only mappings that were written to"),
 ];
-
-/// The container's files, with those of single cases over them.
-pub fn sysroot(cases: &std::path::Path) -> (tempfile::TempDir, Root) {
-    let directory = unpacked(&cases.join("sysroot.tar.zst"));
-    for (case, below) in [("03-shm", "files"), ("07-amx", "sysroot-extra"), ("08-compat32", "sysroot-extra")]
-    {
-        let opened = Opened::new(&[&cases.join(format!("{case}.tar.zst"))]);
-        unpack(&opened, &format!("{case}/{below}/"), directory.path());
-    }
-    let root = Root::open(directory.path(), &Context::default()).unwrap();
-    (directory, root)
-}
 
 /// The address of a page that differs.
 fn address(page: &str) -> u64 {

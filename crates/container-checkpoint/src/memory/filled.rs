@@ -30,8 +30,6 @@ pub struct GivenFile {
 pub struct FileContents {
     /// Which file.
     pub file: FileId,
-    /// How long it is, in bytes.
-    pub len: u64,
     /// Its bytes, and zeros behind them up to the end of a page, as the kernel shows them.
     pub bytes: Bytes,
 }
@@ -58,7 +56,7 @@ impl Memory {
             zeros.insert(*file, stored.holes(0..bytes.len()));
             shown.insert(*file, Arc::new(stored));
             self.ends.push(Some(bytes.len()));
-            let contents = Some(FileContents { file: *file, len, bytes });
+            let contents = Some(FileContents { file: *file, bytes });
             self.objects.push(Object { ancestor: 0, image: name.clone(), packing: None, contents });
         }
         zeros.retain(|_, zeros| !zeros.is_empty());

@@ -16,8 +16,8 @@ use container_checkpoint::model::Mapping;
 
 use super::absence::{Absence, Absent};
 use super::arch::Class;
-use super::came::Came;
 use super::fill::{Choice, Fill, Filling};
+use super::received::Received;
 use super::source::{Source, Stretch};
 use crate::mapped_files::MappedFiles;
 use cuts::{emptied, marked, without};
@@ -263,9 +263,9 @@ impl Layout {
     }
 
     /// Takes out what did not come and what a core of a class has no room for.
-    pub(super) fn fit(&mut self, class: Class, came: &Came) -> Result<(), TooLarge> {
-        self.cut(&came.reached);
-        let mut broken = came.broken.clone();
+    pub(super) fn fit(&mut self, class: Class, received: &Received) -> Result<(), TooLarge> {
+        self.cut(&received.reached);
+        let mut broken = received.broken.clone();
         broken.sort_unstable_by_key(|range| range.start);
         // Neighbouring blocks are lost as one.
         broken.dedup_by(|next, before| {
@@ -279,11 +279,11 @@ impl Layout {
         self.confine(class)
     }
 
-    /// Takes out what did not come: `came` is the number of bytes that came of each part.
-    fn cut(&mut self, came: &[u64]) {
-        let short = self.parts.iter().zip(came).filter(|(part, came)| **came < part.want.len);
+    /// Takes out what did not come: `received` is the number of bytes that came of each part.
+    fn cut(&mut self, received: &[u64]) {
+        let short = self.parts.iter().zip(received).filter(|(part, received)| **received < part.want.len);
         let lost: Vec<Range<u64>> =
-            short.map(|(part, came)| part.address + came..part.address + part.want.len).collect();
+            short.map(|(part, received)| part.address + received..part.address + part.want.len).collect();
         self.lose(&lost, Absence::ImageEndsEarly);
     }
 

@@ -6,14 +6,14 @@ use super::layout::Part;
 
 /// How far each part came, and what of it is lost.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Came {
+pub(super) struct Received {
     /// Of each part: the bytes that came or are lost, from its first one on. What is behind them did not come.
     pub(super) reached: Vec<u64>,
     /// Addresses of bytes in blocks that can't be unpacked.
     pub(super) broken: Vec<Range<u64>>,
 }
 
-impl Came {
+impl Received {
     /// Nothing of so many parts.
     pub(super) fn none(parts: usize) -> Self {
         Self { reached: vec![0; parts], broken: Vec::new() }

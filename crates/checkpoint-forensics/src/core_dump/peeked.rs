@@ -12,12 +12,12 @@ const CODE: u64 = 2;
 
 /// Ranges of memory, each with its bytes up to the first that the core does not hold.
 #[derive(Clone, Debug)]
-pub(super) struct Looks {
+pub(super) struct Peeked {
     arguments: (Range<u64>, Vec<u8>),
     code: BTreeMap<u64, Vec<u8>>,
 }
 
-impl Looks {
+impl Peeked {
     /// What there is to look at; no bytes of it yet.
     pub(super) fn of(subject: &Subject<'_>) -> Self {
         let marks = &subject.map.layout;
