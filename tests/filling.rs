@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::support::archives::{testdata, unpacked};
+use crate::support::archives::{corpus, testdata, unpacked};
 use crate::support::program::{Ran, coldcase};
 
 const PAGE: usize = 4096;
@@ -250,6 +250,17 @@ fn a_file_of_another_mount_is_taken_by_its_build_id_alone() {
     assert_eq!(of("/dev/shm/kitchen-shm")["refused"], why);
     assert_eq!(of("/dev/shm/kitchen-shm-gone")["verified"], "size", "its ghost file is known by its number");
     assert_eq!(of("/var/tmp/shared-map.bin")["verified"], "size", "it is in the root file system");
+}
+
+#[test]
+fn a_file_that_several_processes_map_is_told_once() {
+    let Some(corpus) = corpus() else { return };
+    let archive = corpus.join("checkpoints/generations/criu411-podman-with-previous.tar.zst");
+    let ran = ran("maps", &["--fill", "all", "--format", "json", archive.to_str().unwrap()]);
+    let document = ran.ends_with(3).document();
+    let files = document["files"].as_array().unwrap();
+    let paths: Vec<&str> = files.iter().map(|file| file["path"].as_str().unwrap()).collect();
+    assert_eq!(paths, ["/gen/wd/shared.bin", "/gen/wd/data.bin"]);
 }
 
 /// Kitchen as a directory, to be damaged.

@@ -1,6 +1,6 @@
 //! Pages of files that no process wrote to: the options that say where they come from, and what is said of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 
@@ -106,7 +106,7 @@ impl Filled {
     /// Says what was taken, what shows that it is right, and what was refused.
     pub fn tell(&self, session: &Session<'_>, checkpoint: &Checkpoint<'_>, model: &Model) {
         let Some((files, _)) = self.0.get(&checkpoint.id()) else { return };
-        let all: Vec<_> = files.iter().collect();
+        let all = distinct(files, model);
         let evidence = Text::evidence(checkpoint.full_name());
         if all.len() > FILES_TOLD {
             let by = [Verified::BuildId, Verified::Size, Verified::Nothing].map(|how| {
@@ -138,13 +138,13 @@ impl Filled {
             text_fields(&mut map, "from", from.as_bytes());
             map
         };
-        let taken = files.iter().map(|(id, file)| {
+        let taken = distinct(files, model).into_iter().map(|(id, file)| {
             let mut map = start(id, &file.from.to_string());
             map.insert("size".into(), file.bytes.len().into());
             map.insert("verified".into(), file.verified.name().into());
             map
         });
-        let refused = files.refused.iter().map(|refused| {
+        let refused = distinct_refused(&files.refused).into_iter().map(|refused| {
             let mut map = start(refused.file, &refused.from.to_string());
             map.insert("refused".into(), refused.why.clone().into());
             map
@@ -189,11 +189,24 @@ fn path(model: &Model, file: FileId) -> &[u8] {
     model.files.with_path(file).and_then(|file| file.regular()).map_or(&[], |regular| &regular.path)
 }
 
+/// The files that were taken: the table of files may have one for each process that maps it.
+fn distinct<'f>(files: &'f MappedFiles, model: &Model) -> Vec<(FileId, &'f MappedFile)> {
+    let mut seen = BTreeSet::new();
+    files.iter().filter(|(id, file)| seen.insert((path(model, *id).to_vec(), file.from.clone()))).collect()
+}
+
+/// Those that were refused, likewise.
+fn distinct_refused(refused: &[Refused]) -> Vec<&Refused> {
+    let mut seen = BTreeSet::new();
+    refused.iter().filter(|one| seen.insert((&one.path, &one.from, &one.why))).collect()
+}
+
 /// Files that are not the ones that were mapped: the first ones, and how many there are more. A root of another image has all of them.
 pub fn tell_refused(session: &Session<'_>, checkpoint: &Checkpoint<'_>, refused: &[Refused]) {
     let evidence = Text::evidence(checkpoint.full_name());
+    let refused = distinct_refused(refused);
     let told = if refused.len() > FILES_TOLD { FILES_TOLD - 1 } else { FILES_TOLD };
-    for refused in refused.iter().take(told) {
+    for refused in refused.iter().copied().take(told) {
         let text = evidence.clone().and(": not taken: ").and_evidence(refused.from.to_string());
         let text = text.and(" for ").and_evidence(&refused.path);
         session.ui.note(text.and(": ").and_evidence(&refused.why));
